@@ -1,0 +1,44 @@
+"""Autoencoders on MNIST with Keras 3 and TensorFlow.
+
+Importing the package is cheap: TensorFlow comes with the first name that needs it. The model
+classes are registered with Keras as soon as both are imported, in either order, so that
+`keras.models.load_model` knows them.
+"""
+
+import importlib
+
+import wrapt
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "Autoencoder": "keras_ae.models",
+    "ConvAutoencoder": "keras_ae.models",
+    "DenseAutoencoder": "keras_ae.models",
+    "LSTMAutoencoder": "keras_ae.models",
+    "VariationalAutoencoder": "keras_ae.models",
+    "GaussianSampling": "keras_ae.layers",
+    "AdamL2": "keras_ae.optimizers",
+    "LossPlot": "keras_ae.callbacks",
+    "ReconstructionFigures": "keras_ae.callbacks",
+    "SampleFigures": "keras_ae.callbacks",
+    "RECIPES": "keras_ae.recipes",
+    "Recipe": "keras_ae.recipes",
+}
+__all__ = ["__version__", *_EXPORTS]
+
+
+def __getattr__(name: str):
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+@wrapt.when_imported("keras")
+def _register(_) -> None:
+    for module in ("keras_ae.models", "keras_ae.optimizers"):
+        importlib.import_module(module)
