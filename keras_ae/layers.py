@@ -1,0 +1,42 @@
+"""The one layer that Keras lacks."""
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="keras_ae")
+class GaussianSampling(keras.layers.Layer):
+    """Draws from a diagonal Gaussian so that gradients reach its parameters.
+
+    `mean + exp(log_variance / 2) * noise` with standard normal noise: the reparameterization of
+    Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114. Like `keras.layers.GaussianNoise`
+    it is random in training only; at inference it returns the mean.
+
+    Args:
+        seed: Integer seed of the noise, or `None` for a random one.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: A pair `(mean, log_variance)` of equal shape.
+        training: Whether to draw (`True`) or to return the mean (`False`, the default).
+    """
+
+    def __init__(self, seed: int | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs, training=False):
+        mean, log_variance = inputs
+        if not training:
+            return mean
+        noise = keras.random.normal(
+            keras.ops.shape(mean), dtype=mean.dtype, seed=self.seed_generator
+        )
+        return mean + keras.ops.exp(log_variance / 2) * noise
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
+    def get_config(self) -> dict:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "seed": self.seed}

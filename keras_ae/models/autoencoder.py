@@ -1,0 +1,182 @@
+"""The contract that every model of this package keeps."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+IMAGE_SHAPE = (28, 28, 1)
+# Batch sizes vary; a fixed signature keeps them from tracing a function anew.
+IMAGES = tf.TensorSpec((None, *IMAGE_SHAPE), tf.float32, name="images")
+LATENTS = tf.TensorSpec((None, None), tf.float32, name="latents")
+
+
+class Autoencoder(keras.Model):
+    """An encoder and a decoder, joined into one Functional model.
+
+    Subclasses build two Functional models out of stock Keras layers and pass them to
+    `super().__init__()`. What comes out is an ordinary `keras.Model` from images to
+    reconstructions, which `compile`, `fit`, `evaluate`, `predict` and `save` treat like any
+    other, plus the methods below, which take and return arrays of any length.
+
+    Images are float32 of shape `[n, 28, 28, 1]` with values in [0, 1] everywhere.
+
+    Args:
+        encoder: Functional model from images to latents `[n, latent_dim]`.
+        decoder: Functional model from latents to images `[n, 28, 28, 1]`.
+        sampling: Layer between the two, where the encoder gives the parameters of a distribution
+            instead of latents.
+        name: Name of the model.
+
+    Attributes:
+        encoder: The encoder. It loads without this package when saved on its own.
+        decoder: The decoder, likewise.
+        latent_dim: Number of latent units.
+        training_loss: What to pass to `compile` as `loss`.
+    """
+
+    training_loss: str | None = "mse"
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        sampling: keras.layers.Layer | None = None,
+        name: str | None = None,
+    ):
+        images = keras.Input(IMAGE_SHAPE, name="images")
+        latents = encoder(images)
+        if sampling is not None:
+            latents = sampling(latents)
+        super().__init__(images, decoder(latents), name=name)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.latent_dim = decoder.input_shape[-1]
+
+    def encode(self, images, batch_size: int = 1000) -> np.ndarray:
+        """Returns the latents of `images`.
+
+        Args:
+            images: Floats in [0, 1], `[n, 28, 28, 1]`.
+            batch_size: How many images are in work at once. It bounds the memory.
+
+        Returns:
+            float32 `[n, latent_dim]`.
+
+        Raises:
+            ValueError: If `images` has another shape or type, or values outside [0, 1].
+        """
+        return self._in_batches(self.encode_step, check_images(images), batch_size)
+
+    def decode(self, latents, batch_size: int = 1000) -> np.ndarray:
+        """Returns the images that `latents` stand for.
+
+        Args:
+            latents: Finite floats `[n, latent_dim]`.
+            batch_size: How many latents are in work at once.
+
+        Returns:
+            float32 `[n, 28, 28, 1]` in [0, 1].
+
+        Raises:
+            ValueError: If `latents` has another shape or type, or is not finite.
+        """
+        latents = check_floats(latents, "latents", (self.latent_dim,))
+        return self._in_batches(self.decode_step, latents, batch_size)
+
+    def reconstruct(self, images, batch_size: int = 1000) -> np.ndarray:
+        """Returns `decode(encode(images))`, float32 `[n, 28, 28, 1]` in [0, 1].
+
+        Arguments and errors are those of `encode`.
+        """
+        return self._in_batches(self.reconstruct_step, check_images(images), batch_size)
+
+    def score(self, images, batch_size: int = 1000) -> np.ndarray:
+        """Returns how anomalous each image is: the higher, the more.
+
+        Here it is the mean squared error per pixel of the reconstruction. Arguments and errors
+        are those of `encode`.
+
+        Returns:
+            float32 `[n]`.
+        """
+        return self._in_batches(self.score_step, check_images(images), batch_size)
+
+    # The same four as graphs over one batch of tensors. The methods above run them batch after
+    # batch, and an exported SavedModel is made of them.
+
+    @tf.function(input_signature=[IMAGES])
+    def encode_step(self, images: tf.Tensor) -> tf.Tensor:
+        """`encode` for one batch of tensors, without checks."""
+        return self.encoder(images, training=False)
+
+    @tf.function(input_signature=[LATENTS])
+    def decode_step(self, latents: tf.Tensor) -> tf.Tensor:
+        """`decode` for one batch of tensors, without checks."""
+        latents = tf.ensure_shape(latents, (None, self.latent_dim))
+        # A decoder with a linear output may leave the range of images by a little.
+        return tf.clip_by_value(self.decoder(latents, training=False), 0.0, 1.0)
+
+    @tf.function(input_signature=[IMAGES])
+    def reconstruct_step(self, images: tf.Tensor) -> tf.Tensor:
+        """`reconstruct` for one batch of tensors, without checks."""
+        return self.decode_step(self.encode_step(images))
+
+    @tf.function(input_signature=[IMAGES])
+    def score_step(self, images: tf.Tensor) -> tf.Tensor:
+        """`score` for one batch of tensors, without checks."""
+        return tf.reduce_mean(tf.square(images - self.reconstruct_step(images)), axis=(1, 2, 3))
+
+    @staticmethod
+    def _in_batches(step, array: np.ndarray, batch_size: int) -> np.ndarray:
+        if len(array) == 0:
+            # Convolutions refuse an empty batch, so the shape of the output comes from one row.
+            return step(tf.zeros((1, *array.shape[1:]))).numpy()[:0]
+        starts = range(0, len(array), batch_size)
+        batches = (tf.convert_to_tensor(array[start : start + batch_size]) for start in starts)
+        return np.concatenate([step(batch).numpy() for batch in batches])
+
+
+def check_images(images, name: str = "images") -> np.ndarray:
+    """Returns `images` as a float32 array once it has been found to hold images.
+
+    Args:
+        images: What should be floats in [0, 1] of shape `[n, 28, 28, 1]`.
+        name: What the error message calls it.
+
+    Raises:
+        ValueError: If the shape, the type or a value is another.
+    """
+    array = check_floats(images, name, IMAGE_SHAPE)
+    if array.size and (array.min() < 0 or array.max() > 1):
+        raise ValueError(
+            f"`{name}` must have values in [0, 1] (divide bytes by 255). "
+            f"Received: values from {array.min():g} to {array.max():g}"
+        )
+    return array
+
+
+def check_floats(values, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns `values` as a float32 array `[n, *shape]`.
+
+    Args:
+        values: What should be finite floats of that shape.
+        name: What the error message calls it.
+        shape: Expected shape of one row.
+
+    Raises:
+        ValueError: If the shape or the type is another, or a value is not finite.
+    """
+    array = np.asarray(values)
+    if array.shape[1:] != shape or array.ndim != len(shape) + 1:
+        expected = ", ".join(["n", *map(str, shape)])
+        raise ValueError(
+            f"`{name}` must have the shape [{expected}]. Received: shape {list(array.shape)}"
+        )
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(f"`{name}` must be floating point. Received: dtype {array.dtype}")
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"`{name}` must be finite. Received: {np.sum(~np.isfinite(array))} values that are "
+            "NaN or infinite"
+        )
+    return array.astype("float32", copy=False)

@@ -1,0 +1,79 @@
+"""Fully connected autoencoders."""
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+from keras_ae.models.autoencoder import IMAGE_SHAPE, Autoencoder
+
+
+@keras.saving.register_keras_serializable(package="keras_ae")
+class DenseAutoencoder(Autoencoder):
+    """Autoencoder of `Dense` layers over the 784 pixels, with a mirrored decoder.
+
+    It covers three recipes: `dense` (784-128-64-12-5), `mlp` (784-392-8) and `batchnorm`
+    (784-256-128-32, each hidden activation followed by batch normalization). Kernels start
+    Glorot (Xavier) uniform. The output is a sigmoid.
+
+    Args:
+        latent_dim: Number of latent units.
+        hidden_units: Widths of the encoder's hidden layers; the decoder has them in reverse.
+        activation: Activation of the hidden layers.
+        code_activation: Activation of the latents.
+        batch_normalization: Whether each hidden activation is followed by `BatchNormalization`.
+        name: Name of the model.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        hidden_units: Sequence[int],
+        activation: str = "relu",
+        code_activation: str = "linear",
+        batch_normalization: bool = False,
+        name: str | None = None,
+    ):
+        # === Layers ===
+        def hidden(x, units):
+            x = layers.Dense(units, activation=activation)(x)
+            if batch_normalization:
+                # PyTorch's defaults, which the source of the `batchnorm` recipe relies on.
+                x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+            return x
+
+        # === Functional models ===
+        images = keras.Input(IMAGE_SHAPE, name="images")
+        x = layers.Flatten()(images)
+        for units in hidden_units:
+            x = hidden(x, units)
+        x = layers.Dense(latent_dim, activation=code_activation, name="latents")(x)
+        encoder = keras.Model(images, x, name="encoder")
+
+        latents = keras.Input((latent_dim,), name="latents")
+        x = latents
+        for units in reversed(hidden_units):
+            x = hidden(x, units)
+        x = layers.Dense(28 * 28)(x)
+        x = layers.Reshape(IMAGE_SHAPE)(x)
+        x = layers.Activation("sigmoid", dtype="float32", name="images")(x)
+        decoder = keras.Model(latents, x, name="decoder")
+
+        super().__init__(encoder, decoder, name=name)
+
+        # === Config ===
+        self.hidden_units = tuple(hidden_units)
+        self.activation = activation
+        self.code_activation = code_activation
+        self.batch_normalization = batch_normalization
+
+    def get_config(self) -> dict:
+        """Returns the constructor's arguments."""
+        return {
+            "latent_dim": self.latent_dim,
+            "hidden_units": list(self.hidden_units),
+            "activation": self.activation,
+            "code_activation": self.code_activation,
+            "batch_normalization": self.batch_normalization,
+            "name": self.name,
+        }

@@ -1,0 +1,79 @@
+"""Recurrent autoencoder."""
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+from keras_ae.models.autoencoder import IMAGE_SHAPE, Autoencoder
+
+
+@keras.saving.register_keras_serializable(package="keras_ae")
+class LSTMAutoencoder(Autoencoder):
+    """Sequence-to-sequence autoencoder that reads an image as 28 timesteps of 28 pixels.
+
+    Stacked LSTMs end in a vector, which `RepeatVector` hands to the decoder's LSTMs at each of
+    the 28 timesteps; a `Dense` layer over each timestep gives the row of pixels.
+
+    Args:
+        latent_dim: Number of latent units, which is the size of the encoder's last LSTM.
+        hidden_units: Sizes of the encoder's LSTMs before the last; the decoder mirrors them.
+        activation: Activation inside the LSTMs, of candidate and output. The gates keep their
+            sigmoid.
+        output_activation: Activation of the pixels. With `"linear"`, as in the source, `call`
+            may leave [0, 1] by a little; `decode` and `reconstruct` clip.
+        unroll: Whether the 28 timesteps are laid out in the graph, which is faster on a CPU and
+            needed for LiteRT, but keeps a GPU from using its fused kernel.
+        name: Name of the model.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int = 64,
+        hidden_units: Sequence[int] = (128,),
+        activation: str = "tanh",
+        output_activation: str = "linear",
+        unroll: bool = False,
+        name: str | None = None,
+    ):
+        rows, columns, _ = IMAGE_SHAPE
+
+        # === Layers ===
+        def lstm(units, **kwargs):
+            return layers.LSTM(units, activation=activation, unroll=unroll, **kwargs)
+
+        # === Functional models ===
+        images = keras.Input(IMAGE_SHAPE, name="images")
+        x = layers.Reshape((rows, columns))(images)
+        for units in hidden_units:
+            x = lstm(units, return_sequences=True)(x)
+        x = lstm(latent_dim, name="latents")(x)
+        encoder = keras.Model(images, x, name="encoder")
+
+        latents = keras.Input((latent_dim,), name="latents")
+        x = layers.RepeatVector(rows)(latents)
+        for units in (latent_dim, *reversed(hidden_units)):
+            x = lstm(units, return_sequences=True)(x)
+        x = layers.Dense(columns)(x)
+        x = layers.Reshape(IMAGE_SHAPE)(x)
+        x = layers.Activation(output_activation, dtype="float32", name="images")(x)
+        decoder = keras.Model(latents, x, name="decoder")
+
+        super().__init__(encoder, decoder, name=name)
+
+        # === Config ===
+        self.hidden_units = tuple(hidden_units)
+        self.activation = activation
+        self.output_activation = output_activation
+        self.unroll = unroll
+
+    def get_config(self) -> dict:
+        """Returns the constructor's arguments."""
+        return {
+            "latent_dim": self.latent_dim,
+            "hidden_units": list(self.hidden_units),
+            "activation": self.activation,
+            "output_activation": self.output_activation,
+            "unroll": self.unroll,
+            "name": self.name,
+        }
