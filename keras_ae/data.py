@@ -1,0 +1,294 @@
+"""Digits: from TFDS to arrays to batches."""
+
+import contextlib
+import dataclasses
+import difflib
+import hashlib
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_ae.errors import BadRequest
+from keras_ae.files import replacing
+from keras_ae.models.autoencoder import IMAGE_SHAPE
+
+VALIDATION_IMAGES = 5_000
+# In a checkout the archives of the default dataset lie beside the package.
+EMBEDDED_ARCHIVES = Path(__file__).parents[1] / "data"
+_ARRAYS = "keras_ae_arrays.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Images uint8 `[n, 28, 28, 1]` and labels int64 `[n]`."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: slice) -> "Split":
+        return Split(self.images[rows], self.labels[rows])
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """The three splits of a dataset, in TFDS' order, which is the same everywhere.
+
+    Attributes:
+        name: TFDS name.
+        version: TFDS version.
+        checksum: SHA-256 of the images and labels of `train` and `test`.
+        train: All but the last 5,000 of TFDS' `train`, or all of it.
+        validation: The last 5,000, or nothing.
+        test: TFDS' `test`.
+    """
+
+    name: str
+    version: str
+    checksum: str
+    train: Split
+    validation: Split
+    test: Split
+
+
+def load(
+    name: str = "mnist",
+    archives: str | Path | None = None,
+    full_train: bool = False,
+    train_images: int | None = None,
+) -> Dataset:
+    """Loads a dataset of 28x28 grey images with TFDS.
+
+    The first call prepares the dataset in TFDS' data directory (`TFDS_DATA_DIR`, or
+    `~/tensorflow_datasets`) and leaves the decoded arrays there, which later calls read at once.
+
+    Args:
+        name: TFDS name, such as `mnist`, `fashion_mnist`, `kmnist` or `emnist/letters`.
+        archives: Directory that holds the dataset's original archives. By default that is
+            `data/<name>` of a checkout where it exists; otherwise TFDS downloads them.
+        full_train: Whether `train` also gets the validation images.
+        train_images: How many of the training images to keep; `None` for all.
+
+    Raises:
+        BadRequest: If there is no such dataset, its images are of another kind, or an archive is
+            missing or damaged.
+    """
+    splits, version = _read(name, archives)
+    train, test = splits["train"], splits["test"]
+    digest = hashlib.sha256()
+    for split in (train, test):
+        digest.update(split.images.tobytes())
+        digest.update(split.labels.tobytes())
+    boundary = len(train) if full_train else len(train) - VALIDATION_IMAGES
+    if train_images is not None and train_images > boundary:
+        raise BadRequest(
+            f"train_images must be at most {boundary}, the training images of {name}, "
+            f"received {train_images}"
+        )
+    return Dataset(
+        name=name,
+        version=version,
+        checksum=digest.hexdigest(),
+        train=train[:boundary][:train_images],
+        validation=train[boundary:],
+        test=test,
+    )
+
+
+def _read(name: str, archives: str | Path | None) -> tuple[dict[str, Split], str]:
+    builder = _builder(name)
+    archives = _find_archives(builder, archives)
+    arrays = Path(builder.data_dir) / _ARRAYS
+    splits = _read_arrays(arrays)
+    if splits is None:
+        splits = _prepare(builder, archives)
+        # TFDS' directory may be shared and read-only; then every start decodes again.
+        with contextlib.suppress(OSError), replacing(arrays) as draft:
+            np.savez(
+                draft,
+                **{f"{key}_images": split.images for key, split in splits.items()},
+                **{f"{key}_labels": split.labels for key, split in splits.items()},
+            )
+    for key, split in splits.items():
+        images = split.images
+        if images.shape[1:] != IMAGE_SHAPE or images.dtype != np.uint8 or len(images) == 0:
+            raise BadRequest(
+                f"dataset {name!r} must have uint8 images [n, 28, 28, 1] in its split {key!r}, "
+                f"received {images.dtype} {list(images.shape)}"
+            )
+    if len(splits["train"]) <= VALIDATION_IMAGES:
+        raise BadRequest(
+            f"dataset {name!r} must have more than {VALIDATION_IMAGES} training images, "
+            f"received {len(splits['train'])}"
+        )
+    return splits, str(builder.version)
+
+
+def _builder(name: str):
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name)
+    except tfds.core.DatasetNotFoundError as error:
+        near = difflib.get_close_matches(name, tfds.list_builders(), n=3)
+        hint = f", did you mean {' or '.join(near)}?" if near else ""
+        raise BadRequest(f"expected the name of a TFDS dataset{hint} received {name!r}") from error
+    except (ValueError, RuntimeError) as error:
+        raise BadRequest(
+            f"expected the name of a TFDS dataset, received {name!r}: {_first_line(error)}"
+        ) from error
+    image = dict(builder.info.features).get("image")
+    found = "no images" if image is None else f"{image.np_dtype.__name__} {list(image.shape)}"
+    if found != f"uint8 {list(IMAGE_SHAPE)}":
+        raise BadRequest(
+            f"dataset {name!r} must have images uint8 {list(IMAGE_SHAPE)}, received {found}"
+        )
+    return builder
+
+
+def _find_archives(builder, archives: str | Path | None) -> Path | None:
+    if archives is None:
+        archives = EMBEDDED_ARCHIVES / builder.name
+        if not archives.is_dir():
+            return None
+    archives = Path(archives)
+    expected = sorted(info.filename for info in builder.url_infos.values())
+    missing = [name for name in expected if not (archives / name).is_file()]
+    if missing:
+        raise BadRequest(
+            f"archives of {builder.name!r}: expected {', '.join(expected)} in {archives}, "
+            f"received a directory without {', '.join(missing)}"
+        )
+    return archives
+
+
+def _prepare(builder, archives: Path | None) -> dict[str, Split]:
+    import tensorflow_datasets as tfds
+
+    tfds.disable_progress_bar()
+    try:
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=archives)
+        )
+        return {
+            key: Split(batch["image"].numpy(), batch["label"].numpy())
+            for key, batch in builder.as_dataset(batch_size=-1).items()
+            if key in ("train", "test")
+        }
+    except tfds.download.DownloadError as error:
+        raise BadRequest(f"dataset {builder.name!r}: {_first_line(error)}") from error
+
+
+def _read_arrays(path: Path) -> dict[str, Split] | None:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {
+                key: Split(arrays[f"{key}_images"], arrays[f"{key}_labels"])
+                for key in ("train", "test")
+            }
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        # Not there yet, or damaged: the archive format has checksums. It can be made again.
+        return None
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:400]
+
+
+def to_float(images: np.ndarray) -> np.ndarray:
+    """Returns byte images as float32 in [0, 1]."""
+    return images.astype("float32") / 255
+
+
+def noisy(images, noise_std: float, seed):
+    """Adds Gaussian noise and clips to [0, 1], where the models' images live.
+
+    Args:
+        images: float32 tensor or array in [0, 1].
+        noise_std: Standard deviation of the noise before clipping.
+        seed: Pair of integers; same pair, same noise.
+    """
+    noise = tf.random.stateless_normal(tf.shape(images), seed=seed, stddev=noise_std)
+    return tf.clip_by_value(images + noise, 0.0, 1.0)
+
+
+def batches(images: np.ndarray, batch_size: int) -> tf.data.Dataset:
+    """Returns pairs of equal float32 inputs and targets, in order.
+
+    Args:
+        images: uint8 `[n, 28, 28, 1]`.
+        batch_size: Images in a batch; the last may have fewer.
+    """
+
+    def pair(rows):
+        floats = tf.cast(rows, tf.float32) / 255
+        return floats, floats
+
+    return tf.data.Dataset.from_tensor_slices(images).batch(batch_size).map(pair).prefetch(2)
+
+
+class ShuffledBatches(keras.callbacks.Callback):
+    """Batches in an order that is a pure function of seed and epoch.
+
+    Hand `dataset` to `fit`, and this object to its callbacks: as a callback it tells the dataset
+    which epoch begins. So a run that goes on at epoch 7 sees what an uninterrupted run sees.
+
+    The bytes of all images stay in memory once. A batch is a slice of the epoch's permutation
+    and one gather, which costs a fraction of shuffling image by image.
+
+    Args:
+        images: uint8 `[n, 28, 28, 1]`.
+        batch_size: Images in a batch; the last of an epoch may have fewer.
+        seed: Integer seed of order and noise.
+        noise_std: Standard deviation of the noise on the inputs, see `noisy`.
+
+    Attributes:
+        dataset: One epoch of (inputs, targets), float32 `[batch, 28, 28, 1]`.
+        steps: Number of batches in an epoch.
+    """
+
+    def __init__(self, images: np.ndarray, batch_size: int, seed: int, noise_std: float = 0.0):
+        super().__init__()
+        self.steps = -(-len(images) // batch_size)
+        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+        images = tf.constant(images)
+        rows = len(images)
+        whole = rows // batch_size * batch_size
+
+        def key():
+            return tf.random.experimental.stateless_fold_in(
+                tf.constant([seed, 0], tf.int64), self.epoch
+            )
+
+        def order(_):
+            permutation = tf.random.experimental.stateless_shuffle(tf.range(rows), seed=key())
+            indices = tf.data.Dataset.from_tensor_slices(
+                tf.reshape(permutation[:whole], (-1, batch_size))
+            )
+            if whole < rows:
+                rest = tf.data.Dataset.from_tensors(permutation[whole:])
+                indices = indices.concatenate(rest)
+            return indices.enumerate()
+
+        def pair(step, indices):
+            targets = tf.cast(tf.gather(images, indices), tf.float32) / 255
+            if noise_std == 0:
+                return targets, targets
+            step_key = tf.random.experimental.stateless_fold_in(key(), step)
+            return noisy(targets, noise_std, step_key), targets
+
+        self.dataset = (
+            tf.data.Dataset.range(1)
+            .flat_map(order)
+            .map(pair, num_parallel_calls=tf.data.AUTOTUNE)
+            .apply(tf.data.experimental.assert_cardinality(self.steps))
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch.assign(epoch)
