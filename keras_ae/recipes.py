@@ -1,0 +1,270 @@
+"""Named descriptions of the experiments: pure data, without TensorFlow."""
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+
+from keras_ae.errors import BadRequest
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One experiment: a model, and how it is trained.
+
+    Attributes:
+        name: Name on the command line.
+        description: One line for `train.py --list`.
+        source: Number of the source document that the experiment is from.
+        parameters: Number of the model's parameters with the arguments below.
+        model: Name of a class in `keras_ae.models`.
+        arguments: Arguments of that class.
+        learning_rate: Of Adam.
+        batch_size: Images in a step.
+        epochs: Passes over the training images.
+        l2: Factor of the weights that is added to their gradients, see `optimizers.AdamL2`.
+        reduce_on_plateau: Whether the learning rate falls to a tenth when the loss has not
+            improved for ten epochs, which are PyTorch's defaults.
+        figures_every: Epochs between figures.
+        jit_compile: Whether XLA compiles the training step.
+        train_noise_std: Standard deviation of the Gaussian noise on the training inputs. Noisy
+            pixels are clipped to [0, 1]. Targets stay clean.
+        seed: Of initial weights, order, noise, dropout and sampling.
+        dataset: TFDS name of a dataset of 28x28 grey images.
+        train_images: How many of the training images to use; `None` for all.
+        full_train: Whether the 5,000 validation images are trained on, too.
+    """
+
+    name: str
+    description: str
+    source: str
+    parameters: int
+    model: str
+    arguments: Mapping[str, object]
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    l2: float = 0.0
+    reduce_on_plateau: bool = False
+    figures_every: int = 5
+    jit_compile: bool = False
+    train_noise_std: float = 0.0
+    seed: int = 0
+    dataset: str = "mnist"
+    train_images: int | None = None
+    full_train: bool = False
+
+    def override(self, **overrides) -> "Recipe":
+        """Returns a recipe in which fields, or arguments of the model, are replaced.
+
+        Args:
+            **overrides: New values by field of this class or by argument of the model.
+
+        Raises:
+            BadRequest: If this recipe has no use for one of them, or a value is out of range.
+        """
+        fields = {field.name for field in dataclasses.fields(self)}
+        for name, value in overrides.items():
+            if name not in fields and name not in self.arguments:
+                raise BadRequest(
+                    f"recipe {self.name!r} has no use for {name}; "
+                    f"expected one of {', '.join(self.arguments)} or a training setting, "
+                    f"received {name}={value!r}"
+                )
+            _check_value(name, value)
+        arguments = {name: overrides.get(name, value) for name, value in self.arguments.items()}
+        replaced = {name: value for name, value in overrides.items() if name in fields}
+        return dataclasses.replace(self, arguments=arguments, **replaced)
+
+
+_POSITIVE_INTEGERS = ("latent_dim", "epochs", "batch_size", "figures_every", "train_images")
+_NUMBERS_FROM_ZERO = ("beta", "train_noise_std", "seed")
+ACTIVATIONS = ("relu", "tanh", "linear", "sigmoid", "elu", "gelu", "leaky_relu", "selu", "silu")
+
+
+def _check_value(name: str, value) -> None:
+    if name in _POSITIVE_INTEGERS:
+        expected, good = "a positive integer", value > 0
+    elif name in _NUMBERS_FROM_ZERO:
+        expected, good = "a finite number, zero or more", math.isfinite(value) and value >= 0
+    elif name == "learning_rate":
+        expected, good = "a finite number above zero", math.isfinite(value) and value > 0
+    elif name in ("activation", "code_activation"):
+        expected, good = f"one of {', '.join(ACTIVATIONS)}", value in ACTIVATIONS
+    else:
+        return
+    if not good:
+        raise BadRequest(f"{name} must be {expected}, received {value!r}")
+
+
+def _vae(name: str, description: str, parameters: int, learning_rate: float, **arguments) -> Recipe:
+    return Recipe(
+        name=name,
+        description=description,
+        source="004",
+        parameters=parameters,
+        model="VariationalAutoencoder",
+        arguments={
+            "latent_dim": 32,
+            "lstm_units": 64,
+            "dense_units": (),
+            "base_filters": 32,
+            "filters": (32, 16),
+            "code_activation": "linear",
+            "dropout": 0.0,
+            "beta": 1.0,
+            "unroll": True,
+            "seed": 0,
+            **arguments,
+        },
+        learning_rate=learning_rate,
+        batch_size=100,
+        epochs=50,
+    )
+
+
+def _lstm(name: str, description: str, activation: str) -> Recipe:
+    return Recipe(
+        name=name,
+        description=description,
+        source="000",
+        parameters=265_244,
+        model="LSTMAutoencoder",
+        arguments={
+            "latent_dim": 64,
+            "hidden_units": (128,),
+            "activation": activation,
+            "output_activation": "linear",
+            "unroll": True,
+        },
+        learning_rate=1e-3,
+        batch_size=128,
+        epochs=20,
+    )
+
+
+# The source of the VAE describes four of its seven configurations. The others are steps of one
+# factor between them, so that each change can be judged alone.
+_DEEPER = {"dense_units": (128,), "filters": (32, 32, 16)}
+_CHANNELS = {"base_filters": 16, "filters": (48, 24)}
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="mlp",
+            description="784-392-8, ReLU also on the latents, plateau schedule",
+            source="003",
+            parameters=622_504,
+            model="DenseAutoencoder",
+            arguments={
+                "latent_dim": 8,
+                "hidden_units": (392,),
+                "activation": "relu",
+                "code_activation": "relu",
+            },
+            learning_rate=1e-3,
+            batch_size=256,
+            epochs=50,
+            l2=1e-5,
+            reduce_on_plateau=True,
+            jit_compile=True,
+        ),
+        Recipe(
+            name="dense",
+            description="784-128-64-12-5, linear latents",
+            source="001",
+            parameters=219_941,
+            model="DenseAutoencoder",
+            arguments={
+                "latent_dim": 5,
+                "hidden_units": (128, 64, 12),
+                "activation": "relu",
+                "code_activation": "linear",
+            },
+            learning_rate=1e-3,
+            batch_size=64,
+            epochs=13,
+            l2=1e-5,
+            figures_every=4,
+            jit_compile=True,
+        ),
+        Recipe(
+            name="conv",
+            description="three convolutions to 64 latents, and back",
+            source="001",
+            parameters=210_369,
+            model="ConvAutoencoder",
+            arguments={
+                "latent_dim": 64,
+                "filters": (16, 32),
+                "activation": "relu",
+                "code_activation": "linear",
+            },
+            learning_rate=1e-3,
+            batch_size=64,
+            epochs=13,
+            l2=1e-5,
+            figures_every=4,
+            jit_compile=True,
+        ),
+        Recipe(
+            name="batchnorm",
+            description="784-256-128-32 with batch normalization, at the source's rate of 0.05",
+            source="002",
+            parameters=479_792,
+            model="DenseAutoencoder",
+            arguments={
+                "latent_dim": 32,
+                "hidden_units": (256, 128),
+                "activation": "relu",
+                "code_activation": "linear",
+                "batch_normalization": True,
+            },
+            learning_rate=0.05,
+            batch_size=1024,
+            epochs=25,
+            jit_compile=True,
+        ),
+        _lstm("lstm", "rows as timesteps, LSTMs 128-64-64-128, tanh (Keras' default)", "tanh"),
+        _lstm("lstm-relu", "as lstm, with ReLU inside the LSTMs", "relu"),
+        _lstm("lstm-linear", "as lstm, without activation inside the LSTMs", "linear"),
+        _vae("vae-baseline", "LSTM encoder, three transposed convolutions", 204_321, 5e-4),
+        _vae(
+            "vae-deeper",
+            "baseline with one more transposed convolution and dense layer",
+            368_321,
+            5e-4,
+            **_DEEPER,
+        ),
+        _vae("vae-dropout", "baseline with dropout 0.3", 204_321, 5e-4, dropout=0.3),
+        _vae(
+            "vae-deeper-dropout", "deeper with dropout 0.3", 368_321, 5e-4, **_DEEPER, dropout=0.3
+        ),
+        _vae(
+            "vae-channels",
+            "baseline with a smaller dense layer and more channels",
+            182_001,
+            5e-4,
+            **_CHANNELS,
+        ),
+        _vae("vae-fast", "baseline at a learning rate of 0.001", 204_321, 1e-3),
+        _vae("vae-optimized", "channels at a learning rate of 0.001", 182_001, 1e-3, **_CHANNELS),
+    )
+}
+DEFAULT_RECIPE = "mlp"
+
+
+def get(name: str) -> Recipe:
+    """Returns the recipe called `name`.
+
+    Raises:
+        BadRequest: If there is none. The message names the nearest one.
+    """
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.0)[0]
+        raise BadRequest(
+            f"unknown recipe, did you mean {near!r}? Expected one of {', '.join(RECIPES)}, "
+            f"received {name!r}"
+        )
+    return RECIPES[name]
