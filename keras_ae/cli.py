@@ -22,9 +22,19 @@ def train(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(arguments: Sequence[str] | None) -> None:
-    options = vars(_train_parser().parse_args(arguments))
+    parser = _train_parser()
+    options = vars(parser.parse_args(arguments))
     if options.pop("list"):
         print(_recipe_table())
+        return
+    if (directory := options.pop("export_only")) is not None:
+        given = [name for name, value in options.items() if value != parser.get_default(name)]
+        if given:
+            raise BadRequest(
+                "--export-only: expected no other settings, the run has its own; "
+                f"received {', '.join(given)}"
+            )
+        _export(Run(directory))
         return
     settings = {
         name: options.pop(name)
@@ -47,12 +57,25 @@ def _train(arguments: Sequence[str] | None) -> None:
     print(_summary_lines(summary["test"], run))
 
 
+def _export(run: Run) -> None:
+    run.read_recipe()
+    _quiet_tensorflow()
+    from keras_ae import export
+
+    export.export_run(run)
+    print(f"exported {run.directory}")
+
+
 def _import_training():
-    # Only what matters of TensorFlow's start-up messages.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _quiet_tensorflow()
     from keras_ae import training
 
     return training
+
+
+def _quiet_tensorflow() -> None:
+    # Only what matters of TensorFlow's start-up messages.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _report(program: str, command: Callable[[], None]) -> int:
@@ -78,6 +101,8 @@ def _train_parser() -> argparse.ArgumentParser:
     add("recipe", nargs="?", default=recipes.DEFAULT_RECIPE, metavar="RECIPE",
         help="name of a recipe, see --list (default: %(default)s)")  # fmt: skip
     add("--list", action="store_true", default=False, help="list the recipes and exit")
+    add("--export-only", metavar="RUN", default=None,
+        help="write the exports of a finished run anew, without training")  # fmt: skip
 
     model = parser.add_argument_group("model, where the recipe has it")
     add = model.add_argument

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_ae import __version__, callbacks, data, evaluation, models
+from keras_ae import __version__, callbacks, data, evaluation, export, models
 from keras_ae.errors import BadRequest, RunFailed
 from keras_ae.files import replacing, write_json
 from keras_ae.optimizers import AdamL2
@@ -109,15 +109,11 @@ def train(
             "try a lower --learning-rate"
         )
 
-    for path, part in (
-        (run.model, model),
-        (run.encoder, model.encoder),
-        (run.decoder, model.decoder),
-    ):
-        with replacing(path) as draft:
-            part.save(draft)
+    with replacing(run.model) as draft:
+        model.save(draft)
     summary = evaluation.summarize(model, dataset)
     write_json(run.metrics, summary)
+    export.export_run(run, dataset)
     return summary
 
 
