@@ -113,6 +113,8 @@ def train(
         model.save(draft)
     summary = evaluation.summarize(model, dataset)
     write_json(run.metrics, summary)
+    # With unrolled LSTMs this takes a while.
+    print("exporting", flush=True)
     export.export_run(run, dataset)
     return summary
 
