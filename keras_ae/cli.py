@@ -1,8 +1,10 @@
 """Command lines: flags become a recipe with overrides. TensorFlow is imported last."""
 
 import argparse
+import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 
 from keras_ae import recipes
@@ -48,11 +50,31 @@ def _train(arguments: Sequence[str] | None) -> None:
 
 
 def _import_training():
-    # Only what matters of TensorFlow's start-up messages.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from keras_ae import training
+    with _native_stderr_held():
+        from keras_ae import training
 
     return training
+
+
+@contextlib.contextmanager
+def _native_stderr_held():
+    """Holds back what native code writes to stderr, and shows it only if the block raises.
+
+    TensorFlow's libraries announce themselves there before any log level applies.
+    """
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def _report(program: str, command: Callable[[], None]) -> int:

@@ -47,7 +47,7 @@ BAD_REQUESTS = {
     "flag of another recipe": (["dense", "--beta", "2"], "has no use for beta", "received beta=2"),
     "code of an lstm": (["lstm", "--code-activation", "relu"], "has no use for code_activation"),
     "hidden activation of a vae": (["vae-fast", "--activation", "relu"], "no use for activation"),
-    "unknown flag": (["--depth", "3"], "unrecognized arguments: --depth 3"),
+    "unknown flag": (["--depth"], "unrecognized arguments: --depth"),
     "latent size zero": (["-z", "0"], "a positive integer", "received 0"),
     "latent size negative": (["-z", "-3"], "a positive integer", "received -3"),
     "no epochs": (["-e", "0"], "epochs must be a positive integer, received 0"),

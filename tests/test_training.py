@@ -25,6 +25,9 @@ def history_of(run: Run) -> dict[str, list[float]]:
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_a_short_run_of_every_recipe_learns_and_leaves_a_whole_directory(name, tmp_path):
     recipe = recipes.get(name).override(train_images=300, epochs=2, figures_every=1)
+    if "unroll" in recipe.arguments:
+        # The same model, and a graph that is traced ten times faster.
+        recipe = recipe.override(unroll=False)
     run = Run(tmp_path / name)
     summary = training.train(recipe, run)
 
@@ -48,7 +51,7 @@ def test_a_short_run_of_every_recipe_learns_and_leaves_a_whole_directory(name, t
         **{key: list(value) for key, value in recipe.arguments.items() if isinstance(value, tuple)}
     )
     assert config["dataset"]["train"] == 300
-    assert not [path for path in run.directory.rglob(".*")]
+    assert not list(run.directory.rglob(".*"))
 
     assert json.loads(run.metrics.read_text()) == summary
     assert set(summary) == {"test", "validation", "train"}
@@ -79,7 +82,7 @@ def test_metrics_agree_with_a_computation_from_the_saved_model(mlp_run, dataset)
 
 def test_validation_loss_is_the_validation_mse(mlp_run):
     metrics = json.loads(mlp_run.metrics.read_text())
-    assert history_of(mlp_run)["val_loss"][-1] == pytest.approx(metrics["validation"]["mse"], 1e-5)
+    assert history_of(mlp_run)["val_loss"][-1] == pytest.approx(metrics["validation"]["mse"], 1e-4)
 
 
 def test_negative_elbo_of_the_splits_is_that_of_the_history(vae_run):
