@@ -41,7 +41,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     Args:
         directory: Where the checkpoints lie, one directory each, the newest two.
-        model: A compiled model, whose optimizer is built here.
+        model: A compiled model whose optimizer is built.
         stateful: Callbacks that remember something, by name.
         steps: Steps in an epoch.
         interrupts: The signals to look at whenever there is a checkpoint.
@@ -61,7 +61,6 @@ class Checkpoints(keras.callbacks.Callback):
         self.steps = steps
         self.interrupts = interrupts
         self._metrics = [variable.value for variable in model.metrics_variables]
-        model.optimizer.build(model.trainable_variables)
         # `variables`, unlike `weights`, has the states of the random generators.
         variables = [*model.variables, *model.optimizer.variables]
         self._progress = _Json()

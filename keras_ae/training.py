@@ -2,8 +2,6 @@
 
 import dataclasses
 import importlib.metadata
-import json
-import os
 import platform
 import sys
 import time
@@ -129,6 +127,8 @@ def _carry_out(
             # Python sees the model ten times an epoch: often enough for the progress bar.
             steps_per_execution=max(1, shuffled.steps // 10),
         )
+        # A checkpoint is of variables that exist.
+        model.optimizer.build(model.trainable_variables)
 
     hint = f"go on with: {run.resume_command(recipe.name)}"
     with run.locked(), Interrupts(hint) as interrupts:
@@ -254,15 +254,19 @@ def use_device(device: str) -> None:
 def _distribution(strategy: str) -> tf.distribute.Strategy:
     if strategy == "single":
         return tf.distribute.get_strategy()
-    workers = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {}).values()
-    if sum(map(len, workers)) > 1:
+    cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec()
+    machines = sum(cluster.num_tasks(job) for job in cluster.jobs)
+    if machines > 1:
         raise BadRequest(
             "--strategy mirrored: expected one machine, since fit of Keras 3 does not support "
-            "more, received a TF_CONFIG that names several"
+            f"more, received {machines} in TF_CONFIG"
         )
-    # By default the strategy would take all GPUs, but only one CPU device.
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
+    devices = [device.name for device in tf.config.list_logical_devices("GPU")]
+    if devices:
+        return tf.distribute.MirroredStrategy(devices)
+    # By default one CPU device would be taken, and collectives that work once in a process.
+    devices = [device.name for device in tf.config.list_logical_devices("CPU")]
+    return tf.distribute.MirroredStrategy(devices, tf.distribute.ReductionToOneDevice())
 
 
 def _check_even(batch_size: int, images: int, replicas: int) -> None:
