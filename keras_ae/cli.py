@@ -31,6 +31,15 @@ def _train(arguments: Sequence[str] | None) -> None:
     if options.pop("list"):
         print(_recipe_table())
         return
+    if (directory := options.pop("export_only", None)) is not None:
+        given = [name for name, value in options.items() if value is not False]
+        if given:
+            raise BadRequest(
+                "--export-only: expected no other settings, the run has its own; "
+                f"received {', '.join(given)}"
+            )
+        _export(Run(directory))
+        return
     overwrite, resume = options.pop("overwrite"), options.pop("resume")
     name = options.pop("recipe", None)
     run = Run(options.pop("save_dir", RUNS / (name or recipes.DEFAULT_RECIPE)))
@@ -61,20 +70,28 @@ def _check_same(run: Run, options: dict) -> None:
             )
 
 
+def _export(run: Run) -> None:
+    run.read_recipe()
+    with _quiet_tensorflow():
+        from keras_ae import export
+    export.export_run(run)
+    print(f"exported {run.directory}")
+
+
 def _import_training():
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _native_stderr_held():
+    with _quiet_tensorflow():
         from keras_ae import training
 
     return training
 
 
 @contextlib.contextmanager
-def _native_stderr_held() -> Iterator[None]:
-    """Holds back what native code writes to stderr, and shows it only if the block raises.
+def _quiet_tensorflow() -> Iterator[None]:
+    """Holds back what an import of TensorFlow writes to stderr, and shows it only if it fails.
 
-    TensorFlow's libraries announce themselves there before any log level applies.
+    Its libraries announce themselves there before any log level applies.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryFile() as held:
         stderr = os.dup(2)
         os.dup2(held.fileno(), 2)
@@ -126,6 +143,8 @@ def _train_parser() -> argparse.ArgumentParser:
     add("recipe", nargs="?", metavar="RECIPE",
         help=f"name of a recipe, see --list (default: {recipes.DEFAULT_RECIPE})")  # fmt: skip
     add("--list", action="store_true", default=False, help="list the recipes and exit")
+    add("--export-only", metavar="RUN",
+        help="write the exports of a finished run anew, without training")  # fmt: skip
 
     model = parser.add_argument_group("model, where the recipe has it")
     add = model.add_argument
