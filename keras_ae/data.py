@@ -3,11 +3,13 @@
 import contextlib
 import dataclasses
 import difflib
+import fcntl
 import hashlib
 import os
 import re
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -112,7 +114,7 @@ def _read(name: str, archives: str | Path | None) -> tuple[dict[str, Split], str
     if splits is None:
         with contextlib.suppress(OSError):
             clear_up(builder.data_dir)
-        splits = _prepare(builder, archives)
+        splits = _prepare(name, builder, archives)
         # TFDS' directory may be shared and read-only; then every start decodes again.
         with contextlib.suppress(OSError), replacing(arrays) as draft:
             np.savez(
@@ -175,7 +177,7 @@ def _find_archives(builder, archives: str | Path | None) -> Path | None:
     return archives
 
 
-def _prepare(builder, archives: Path | None) -> dict[str, Split]:
+def _prepare(name: str, builder, archives: Path | None) -> dict[str, Split]:
     import requests
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
@@ -184,7 +186,9 @@ def _prepare(builder, archives: Path | None) -> dict[str, Split]:
     try:
         # TFDS would keep the unpacked archives under their own names, which are the same for
         # several datasets, and take those of one for those of another.
-        with tempfile.TemporaryDirectory() as unpacked:
+        with _one_at_a_time(builder), tempfile.TemporaryDirectory() as unpacked:
+            # A builder from before another process prepared the dataset does not know its splits.
+            builder = _builder(name)
             builder.download_and_prepare(
                 download_config=tfds.download.DownloadConfig(
                     manual_dir=archives, extract_dir=unpacked
@@ -207,6 +211,19 @@ def _prepare(builder, archives: Path | None) -> dict[str, Split]:
         }
     except (tf.errors.OpError, KeyError) as error:
         raise _damaged(builder.name, error) from error
+
+
+@contextlib.contextmanager
+def _one_at_a_time(builder) -> Iterator[None]:
+    """Lets one process prepare a dataset; TFDS fails if two do so at once. Others find it done."""
+    directory = Path(builder.data_dir)
+    if directory.is_dir():
+        yield
+        return
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with (directory.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _damaged(name: str, error: Exception) -> BadRequest:
