@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 import hashlib
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -168,25 +169,39 @@ def _find_archives(builder, archives: str | Path | None) -> Path | None:
 
 
 def _prepare(builder, archives: Path | None) -> dict[str, Split]:
+    import requests
     import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
     tfds.disable_progress_bar()
     try:
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(manual_dir=archives)
-        )
+        # TFDS keeps what it has extracted by file name alone, and MNIST and its successors share
+        # their file names. A directory of its own keeps one from being taken for another.
+        with tempfile.TemporaryDirectory() as extracted:
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(
+                    manual_dir=archives, extract_dir=extracted
+                )
+            )
         return {
             key: Split(batch["image"].numpy(), batch["label"].numpy())
             for key, batch in builder.as_dataset(batch_size=-1).items()
             if key in ("train", "test")
         }
-    except tfds.download.DownloadError as error:
-        raise BadRequest(f"dataset {builder.name!r}: {_first_line(error)}") from error
+    except NonMatchingChecksumError as error:
+        raise BadRequest(
+            f"dataset {builder.name!r}: expected the original archives: {_first_line(error)}"
+        ) from error
+    except (tfds.download.DownloadError, requests.RequestException) as error:
+        raise BadRequest(
+            f"dataset {builder.name!r}: expected a download, or a directory with its archives "
+            f"(--archives), received: {_first_line(error)}"
+        ) from error
 
 
 def _read_arrays(path: Path) -> dict[str, Split] | None:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {
                 key: Split(arrays[f"{key}_images"], arrays[f"{key}_labels"])
                 for key in ("train", "test")
