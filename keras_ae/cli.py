@@ -1,6 +1,8 @@
 """Command lines: flags become a recipe with overrides. TensorFlow is imported last."""
 
 import argparse
+import contextlib
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -9,6 +11,7 @@ from keras_ae import recipes
 from keras_ae.errors import BadRequest, RunFailed
 from keras_ae.recipes import RECIPES, Recipe
 from keras_ae.runs import RUNS, Run
+from keras_ae.settings import STAGES, Settings
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,7 +37,7 @@ def _train(arguments: Sequence[str] | None) -> None:
     run = Run(settings["save_dir"] or RUNS / recipe.name)
     run.check_free(settings["overwrite"])
 
-    training = _import_training()
+    training = _import("training")
     training.use_device(settings["device"])
     summary = training.train(
         recipe,
@@ -47,12 +50,58 @@ def _train(arguments: Sequence[str] | None) -> None:
     print(_summary_lines(summary["test"], run))
 
 
-def _import_training():
-    # Only what matters of TensorFlow's start-up messages.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from keras_ae import training
+def evaluate(arguments: Sequence[str] | None = None) -> int:
+    """Runs `evaluate.py` and returns its exit status."""
+    return _report("evaluate.py", lambda: _evaluate(arguments))
 
-    return training
+
+def _evaluate(arguments: Sequence[str] | None) -> None:
+    options = vars(_evaluate_parser().parse_args(arguments))
+    device, latent_dim = options.pop("device"), options.pop("latent_dim")
+    named = {options.pop(name) for name in ("run", "load")} - {None}
+    if len(named) != 1:
+        received = " and ".join(sorted(named)) or "none"
+        raise BadRequest(f"expected one run directory, received {received}")
+    settings = Settings(**options)
+    run = Run(named.pop())
+    # All that can be refused without TensorFlow is refused at once.
+    recipe, trained_on = run.read_trained()
+    settings.check_indices(trained_on["test"])
+    trained_dim = recipe.arguments["latent_dim"]
+    if latent_dim not in (None, trained_dim):
+        raise BadRequest(
+            f"-z contradicts the run: expected {trained_dim} latent units, received {latent_dim}"
+        )
+
+    training = _import("training")
+    training.use_device(device)
+    content = _import("evaluation").evaluate(run, settings)
+    print(_import("report").text(content, settings.only))
+    print(f"saved to {run.evaluation_report}")
+
+
+def _import(name: str):
+    """Imports a module of the package without TensorFlow's start-up messages."""
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return importlib.import_module(f"keras_ae.{name}")
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    with _silent_stderr():
+        return importlib.import_module(f"keras_ae.{name}")
+
+
+@contextlib.contextmanager
+def _silent_stderr():
+    # Some messages come before TensorFlow reads that variable, straight from C++.
+    sys.stderr.flush()
+    saved = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
 
 
 def _report(program: str, command: Callable[[], None]) -> int:
@@ -111,6 +160,51 @@ def _train_parser() -> argparse.ArgumentParser:
     add("--figures-every", type=int, metavar="N", help="epochs between figures")
     add("--overwrite", action="store_true", default=False, help="replace an earlier run")
     add("--tensorboard", action="store_true", default=False, help="write TensorBoard logs")
+    return parser
+
+
+def _evaluate_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="evaluate.py",
+        description="Measure a trained autoencoder on test images, and write figures, numbers and "
+        "a report to RUN/evaluation. Model, data and their settings come from the run itself.",
+        epilog="Indices count the images of the test split in the order of TFDS, from 0. Stages: "
+        + "; ".join(f"{name}, {stage.title.lower()}" for name, stage in STAGES.items())
+        + ". With --only, the other stages of an earlier evaluation stay as they are.",
+        argument_default=argparse.SUPPRESS,
+    )
+
+    def number(add, flag: str, kind: type, help: str) -> None:
+        default = getattr(Settings, flag.lstrip("-").replace("-", "_"))
+        metavar = "N" if kind is int else "X"
+        add(flag, type=kind, metavar=metavar, help=f"{help} (default: {default})")
+
+    add = parser.add_argument
+    add("run", nargs="?", default=None, metavar="RUN", help="directory of a finished run")
+    add("-l", "--load", default=None, metavar="RUN", help="the same, as a flag")
+    add("-z", "--latent-dim", type=int, default=None, metavar="N",
+        help="latent units that the run must have")  # fmt: skip
+    add("--only", type=lambda names: tuple(names.split(",")), metavar="STAGE,STAGE",
+        help="run these stages only (default: all)")  # fmt: skip
+    add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute")
+    number(add, "--seed", int, "seed of noise, samples, binarization and map")
+
+    add = parser.add_argument_group("images").add_argument
+    number(add, "--clean-idx", int, "test image that leads the reconstructions")
+    number(add, "--denoise-idx", int, "test image that leads the denoised images")
+    number(add, "--noise-std", float, "standard deviation of the noise, before clipping to [0, 1]")
+    number(add, "--interp-idx1", int, "test image at the start of the interpolation")
+    number(add, "--interp-idx2", int, "test image at its end")
+    number(add, "--steps", int, "images of the interpolation, both ends included")
+
+    add = parser.add_argument_group("anomalies").add_argument
+    number(add, "--percentile", float, "percentile of the validation scores for the threshold")
+    add("--ood", metavar="NAME", help="TFDS name of another dataset to tell from the run's own")
+    add("--ood-archives", metavar="DIR", help="directory of that dataset's archives")
+
+    add = parser.add_argument_group("likelihood of variational autoencoders").add_argument
+    number(add, "--nll-samples", int, "importance samples for each image")
+    number(add, "--nll-images", int, "how many test images get them, from the first on")
     return parser
 
 

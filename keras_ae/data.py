@@ -215,6 +215,11 @@ def _first_line(error: Exception) -> str:
     return " ".join(str(error).split())[:400]
 
 
+def cache_directory(name: str) -> Path:
+    """Returns the directory of a prepared dataset, where what is derived from it may be kept."""
+    return Path(_builder(name).data_dir)
+
+
 def to_float(images: np.ndarray) -> np.ndarray:
     """Returns byte images as float32 in [0, 1]."""
     return images.astype("float32") / 255

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from keras_ae import __version__
 from keras_ae.errors import BadRequest
 from keras_ae.files import write_json, write_text
 from keras_ae.recipes import Recipe
@@ -35,6 +36,10 @@ class Run:
         self.reconstruction_figures = self.figures / "reconstructions_epoch_{epoch:04d}.png"
         self.sample_figures = self.figures / "samples_epoch_{epoch:04d}.png"
         self.tensorboard = self.directory / "tensorboard"
+        self.evaluation = self.directory / "evaluation"
+        self.evaluation_metrics = self.evaluation / "metrics.json"
+        self.evaluation_report = self.evaluation / "report.html"
+        self.scores = self.evaluation / "scores.csv"
 
     def check_free(self, overwrite: bool) -> None:
         """Checks that a new run may be written here, and changes nothing.
@@ -106,6 +111,27 @@ class Run:
                 f"expected a recipe of this version of keras_ae in {self.config}, "
                 f"received another: {error}"
             ) from error
+
+    def read_trained(self) -> tuple[Recipe, dict]:
+        """Returns what was trained, and the description of the dataset, of a finished run.
+
+        Raises:
+            BadRequest: If the directory holds no run, one of another version, or an unfinished one.
+        """
+        recipe, config = self.read_recipe(), self.read_config()
+        trained_with = config.get("versions", {}).get("keras_ae", "an unknown version")
+        # Versions with the same first two numbers read each other's runs.
+        if trained_with.split(".")[:2] != __version__.split(".")[:2]:
+            raise BadRequest(
+                f"expected a run of keras_ae {__version__}, received {self.directory} "
+                f"of {trained_with}"
+            )
+        if not self.model.is_file():
+            raise BadRequest(
+                f"expected a finished run, received {self.directory}, which has no "
+                f"{self.model.name}"
+            )
+        return recipe, config["dataset"]
 
     def write_history(self, history: dict[str, list[float]]) -> None:
         """Writes `history.csv`: a column for each name, a row for each epoch."""
