@@ -53,8 +53,8 @@ def run(context: Context) -> Section:
         f"posterior for each image; NLL is the bound by {settings.nll_samples} importance samples, "
         "which is tighter. Binarized: each pixel drawn once as 0 or 1 with its grey value as "
         "probability, with a fixed seed; these are true bounds on a likelihood, though the model "
-        "was trained on grey images. Grey: the pixel values stand in for probabilities, so this is the "
-        "training objective and no likelihood of the images.",
+        "was trained on grey images. Grey: the pixel values stand in for probabilities, so this is "
+        "the training objective and no likelihood of the images.",
         bounds,
     )
     section.tables["units"] = (

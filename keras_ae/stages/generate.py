@@ -54,7 +54,7 @@ def run(context: Context) -> Section:
 def _fitted_samples(codes: np.ndarray, components: int, seed: int) -> np.ndarray:
     # k-means proper adds up in the order in which threads end, so its last digits vary.
     mixture = GaussianMixture(components, init_params="k-means++", max_iter=300, random_state=seed)
-    drawn, _ = mixture.fit(codes).sample(SAMPLES)
+    drawn, _ = mixture.fit(codes.astype("float64")).sample(SAMPLES)
     # They come sorted by component.
     return np.random.default_rng(seed).permutation(drawn).astype("float32")
 
