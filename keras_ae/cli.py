@@ -66,7 +66,7 @@ def _evaluate(arguments: Sequence[str] | None) -> None:
     run = Run(named.pop())
     # All that can be refused without TensorFlow is refused at once.
     recipe, trained_on = run.read_trained()
-    settings.check_indices(trained_on["test"])
+    settings.check_against(recipe.dataset, trained_on["test"])
     trained_dim = recipe.arguments["latent_dim"]
     if latent_dim not in (None, trained_dim):
         raise BadRequest(

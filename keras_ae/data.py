@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 import hashlib
+import logging
 import tempfile
 import zipfile
 from pathlib import Path
@@ -137,7 +138,7 @@ def _builder(name: str):
         builder = tfds.builder(name)
     except tfds.core.DatasetNotFoundError as error:
         near = difflib.get_close_matches(name, tfds.list_builders(), n=3)
-        hint = f", did you mean {' or '.join(near)}?" if near else ""
+        hint = f", did you mean {' or '.join(near)}?" if near else ","
         raise BadRequest(f"expected the name of a TFDS dataset{hint} received {name!r}") from error
     except (ValueError, RuntimeError) as error:
         raise BadRequest(
@@ -174,6 +175,8 @@ def _prepare(builder, archives: Path | None) -> dict[str, Split]:
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
     tfds.disable_progress_bar()
+    # Without a network TFDS tries again for minutes and warns each time; its error says it all.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         # TFDS keeps what it has extracted by file name alone, and MNIST and its successors share
         # their file names. A directory of its own keeps one from being taken for another.

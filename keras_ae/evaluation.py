@@ -103,11 +103,7 @@ def _load(run: Run, settings: Settings):
     from keras_ae import stages
 
     recipe, trained_on = run.read_trained()
-    settings.check_indices(trained_on["test"])
-    if settings.ood == recipe.dataset:
-        raise BadRequest(
-            f"ood must be another dataset than the run's own, received {settings.ood!r}"
-        )
+    settings.check_against(recipe.dataset, trained_on["test"])
     archives = trained_on["archives"]
     if archives is not None and not Path(archives).is_dir():
         archives = (

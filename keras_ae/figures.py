@@ -145,7 +145,7 @@ def bars(
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.grid(axis="y", alpha=0.3)
     if len(heights) > 1:
-        axes.legend()
+        figure.legend(loc="outside upper center", ncols=len(heights))
     return figure
 
 
@@ -163,7 +163,8 @@ def histograms(
     axes = figure.subplots()
     everything = np.concatenate(list(values.values()))
     # A few extreme values would squeeze all others into the first bins.
-    edges = np.linspace(everything.min(), np.percentile(everything, 99.5), 80)
+    last = max(np.percentile(everything, 99.5), threshold or -np.inf)
+    edges = np.linspace(everything.min(), last, 80)
     for name, numbers in values.items():
         inside = numbers.clip(edges[0], edges[-1])
         axes.hist(inside, edges, weights=np.full(len(inside), 1 / len(inside)), alpha=0.6,

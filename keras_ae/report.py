@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import html
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -106,6 +107,9 @@ MEASURES: dict[str, Measure] = {
     "neighbour_accuracy": Measure(
         "neighbour accuracy", "share", ".2%", "Share of the labels that neighbours get right."
     ),
+    "active_units": Measure(
+        "active units", "count", "d", "Latent units whose posterior mean varies enough to count."
+    ),
     "live_units": Measure("live units", "count", "d", "Latent units that vary at all."),
     "latent_dim": Measure("latent units", "count", "d", "Numbers in the code of an image."),
 }
@@ -159,9 +163,11 @@ def text(evaluation: Mapping, stages: tuple[str, ...]) -> str:
 
 
 def _text_table(rows: Mapping) -> Iterator[str]:
-    columns, cells = _cells(rows)
-    heads = [("", "")] + [(label, unit) for label, unit in columns]
-    table = [[label for label, _ in heads], [unit for _, unit in heads]]
+    columns, cells = _columns(rows)
+    table = [
+        ["", *(f"{_name(owner)} {measure.label}".strip() for owner, measure in columns)],
+        ["", *(measure.unit for _, measure in columns)],
+    ]
     table += [[_name(row), *values] for row, values in cells.items()]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for first, *others in table:
@@ -170,15 +176,15 @@ def _text_table(rows: Mapping) -> Iterator[str]:
         yield "  " + "  ".join(padded)
 
 
-def _cells(rows: Mapping) -> tuple[list[tuple[str, str]], dict[str, list[str]]]:
+def _columns(rows: Mapping) -> tuple[list[tuple[str, Measure]], dict[str, list[str]]]:
+    """Returns owner and measure of each column, and the cells of each row."""
     keys = list(dict.fromkeys(key for row in rows.values() for key in row))
-    found = {key: _measure(key) for key in keys}
-    columns = [
-        (f"{_name(owner)} {measure.label}" if owner else measure.label, measure.unit)
-        for owner, measure in found.values()
-    ]
+    columns = [_measure(key) for key in keys]
     cells = {
-        name: [_format(row.get(key), found[key][1].format) for key in keys]
+        name: [
+            _format(row.get(key), measure.format)
+            for key, (_, measure) in zip(keys, columns, strict=True)
+        ]
         for name, row in rows.items()
     }
     return columns, cells
@@ -210,10 +216,11 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; background: #fff;
 h1 { margin-bottom: 0; } h2 { margin-top: 3rem; border-bottom: 1px solid #d0d7de; }
 nav a { margin-right: 1rem; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; margin: 1.5rem 0 0.3rem; font-size: 0.85rem; }
-th, td { padding: 0.2rem 0.6rem; text-align: right; border-bottom: 1px solid #e4e8ec;
+table { border-collapse: collapse; margin: 1.5rem 0 0.3rem; font-size: 0.8rem; }
+th, td { padding: 0.2rem 0.5rem; text-align: right; border-bottom: 1px solid #e4e8ec;
          font-variant-numeric: tabular-nums; }
-th { vertical-align: bottom; } th small { display: block; font-weight: normal; color: #57606a; }
+th { vertical-align: bottom; } .group { text-align: center; }
+th small { display: block; font-weight: normal; color: #57606a; }
 th:first-child { text-align: left; font-weight: normal; white-space: nowrap; }
 figure { margin: 2rem 0; } img { max-width: 100%; display: block; }
 .caption, figcaption { color: #40474f; max-width: 48rem; margin: 0.3rem 0; font-size: 0.92rem; }
@@ -233,10 +240,10 @@ def page(evaluation: Mapping, directory: Path) -> str:
     title = f"Evaluation of {run['recipe']}"
     links = " ".join(f'<a href="#{name}">{_escape(STAGES[name].title)}</a>' for name in stages)
     facts = (
-        f"{run['description']}. {run['latent_dim']} latent units, {run['parameters']:,} "
-        f"parameters. Trained on {run['train_images']:,} images of {run['dataset']} in "
-        f"{run['epochs']} epochs with seed {run['seed']}; measured on {run['test_images']:,} test "
-        "images that training never saw."
+        f"Recipe: {run['description']}. This run: {run['latent_dim']} latent units, "
+        f"{run['parameters']:,} parameters. Trained on {run['train_images']:,} images "
+        f"of {run['dataset']} in {run['epochs']} epochs with seed {run['seed']}; measured on "
+        f"{run['test_images']:,} test images that training never saw."
     )
     body = [
         f"<h1>{_escape(title)}</h1>",
@@ -246,7 +253,13 @@ def page(evaluation: Mapping, directory: Path) -> str:
     for name, section in stages.items():
         body += _section(name, section, directory)
     body += ['<h2 id="glossary">Glossary</h2>', "<dl>"]
-    for measure in MEASURES.values():
+    used = {
+        measure: None
+        for section in stages.values()
+        for table in section["tables"].values()
+        for _, measure in _columns(table["rows"])[0]
+    }
+    for measure in used:
         body.append(
             f"<dt>{_escape(measure.label)} ({_escape(measure.unit)})</dt>"
             f"<dd>{_escape(measure.meaning)}</dd>"
@@ -274,15 +287,21 @@ def _section(name: str, section: Mapping, directory: Path) -> Iterator[str]:
             f"<figcaption>{_escape(caption)}</figcaption></figure>"
         )
     for part, reason in section["skipped"].items():
-        yield f'<p class="skipped">Skipped: {_escape(part)}. {_escape(reason)}.</p>'
+        yield f'<p class="skipped">Skipped, {_escape(part)}: {_escape(reason)}.</p>'
 
 
 def _html_table(rows: Mapping) -> Iterator[str]:
-    columns, cells = _cells(rows)
-    heads = "".join(
-        f"<th>{_escape(label)}<small>{_escape(unit)}</small></th>" for label, unit in columns
-    )
-    yield f'<div class="scroll"><table><tr><th></th>{heads}</tr>'
+    columns, cells = _columns(rows)
+    yield '<div class="scroll"><table><thead><tr><th></th>'
+    # Neighbours with the same measure share its name and have a second line for their owners.
+    for measure, group in itertools.groupby(columns, key=lambda column: column[1]):
+        width = len(list(group))
+        span = f' class="group" colspan="{width}"' if width > 1 else ""
+        yield (f"<th{span}>{_escape(measure.label)}<small>{_escape(measure.unit)}</small></th>")
+    if any(owner for owner, _ in columns):
+        yield "</tr><tr><th></th>"
+        yield from (f"<th><small>{_escape(_name(owner))}</small></th>" for owner, _ in columns)
+    yield "</tr></thead>"
     for row, values in cells.items():
         data = "".join(f"<td>{_escape(value)}</td>" for value in values)
         yield f"<tr><th>{_escape(_name(row))}</th>{data}</tr>"

@@ -22,8 +22,11 @@ def run(context: Context) -> Section:
         ood_images = data.to_float(context.ood.test.images)
         scores[context.ood.name] = model.score(ood_images)
         labels[context.ood.name] = context.ood.test.labels
-    unit = "nats per image" if context.is_variational else "mean squared error per pixel"
-    kind = "negative ELBO at the posterior mean" if context.is_variational else "squared error"
+    kind = (
+        "negative ELBO at the posterior mean, nats per image"
+        if context.is_variational
+        else "mean squared error per pixel"
+    )
 
     threshold = None
     if len(context.dataset.validation):
@@ -31,7 +34,7 @@ def run(context: Context) -> Section:
         threshold = float(np.percentile(validation, settings.percentile))
         sets = {"validation": validation} | {f"{name} test": v for name, v in scores.items()}
         section.tables["threshold"] = (
-            f"Scores ({kind}, {unit}) of whole splits, and the share above the threshold, which is "
+            f"Scores ({kind}) of whole splits, and the share above the threshold, which is "
             f"percentile {settings.percentile:g} of the validation images. The share of "
             "the test images should be near that of the validation images.",
             {
@@ -78,7 +81,7 @@ def run(context: Context) -> Section:
         ),
     ):
         section.figures[name] = (
-            f"{caption} Above each image is its score, {unit}.",
+            f"{caption} Above each image is its score: {kind}.",
             figures.image_rows(
                 {
                     "original": context.images[chosen],
@@ -92,7 +95,7 @@ def run(context: Context) -> Section:
         "them apart. Scores above the last bin are counted in it.",
         figures.histograms(
             {f"{name} test": values for name, values in scores.items()},
-            f"score: {kind}, {unit}",
+            f"score: {kind}",
             threshold,
         ),
     )

@@ -57,11 +57,14 @@ def run(context: Context) -> Section:
         "the training objective and no likelihood of the images.",
         bounds,
     )
+    section.tables["use"] = (
+        "Units that the model uses: their posterior mean varies over the test images with a "
+        "variance above 0.01. The others give the decoder noise alone.",
+        {"model": {"active_units": int(active.sum()), "latent_dim": len(active)}},
+    )
     section.tables["units"] = (
-        f"{int(active.sum())} of {len(active)} latent units are active (their posterior "
-        "mean varies over the test images with a variance above 0.01). KL divergence from the "
-        "prior for each unit, mean over the grey test images, largest first. A unit near 0 nats "
-        "says nothing about the image.",
+        "KL divergence from the prior for each unit, mean over the grey test images, largest "
+        "first. A unit near 0 nats says nothing about the image.",
         {
             f"unit {unit}": {
                 "kl": float(divergence[unit]),

@@ -99,10 +99,11 @@ def _judge(context: Context, section: Section, samples: dict[str, np.ndarray]) -
         }
     section.tables["quality"] = (
         f"{SAMPLES:,} images of each kind, judged by a small classifier of digits (test accuracy "
-        f"{judge.accuracy:.2%}). The Fréchet distance is taken in the classifier's own feature "
-        f"space, from {SAMPLES:,} training images: it is comparable within this project only. The "
-        "real test images are its floor. Reconstructions of the test images show what the decoder "
-        "can do at best; PCA with a Gaussian on its components shows what a linear model does.",
+        f"{judge.accuracy:.2%}), which is confident when it gives a class {CONFIDENT:.0%} or "
+        "more. The Fréchet distance is taken in the classifier's own feature space, from "
+        f"{SAMPLES:,} training images: it is comparable within this project only. The real test "
+        "images are its floor. Reconstructions of the test images show what the decoder can do at "
+        "best; PCA with a Gaussian on its components shows what a linear model does.",
         quality,
     )
     section.tables["classes"] = (

@@ -24,8 +24,9 @@ def run(context: Context) -> Section:
     section = Section()
     section.tables["steps"] = (
         "How far each path goes from image to image, as the root mean square difference of the "
-        "pixels. Fading the pixels goes the shortest way, in equal steps. A path with a largest "
-        "step far above the mean one has a jump in it.",
+        "pixels. Fading goes the shortest way from original to original, in equal steps; the "
+        "other paths go from reconstruction to reconstruction. A largest step far above the mean "
+        "one is a jump.",
         {
             name: {
                 "path_length": float(lengths.sum()),

@@ -42,7 +42,7 @@ def run(context: Context) -> Section:
     section.figures["map"] = (
         f"The codes of the first {len(shown):,} test images in two dimensions, coloured by label. "
         f"{_EXPLANATIONS[min(dimensions, 3)]} Look for digits that keep to themselves and for "
-        "pairs that run into each other, often 4 and 9.",
+        "pairs that run into each other, among digits often 4 and 9.",
         figures.scatter(_maps(shown, context.settings.seed), dataset.test.labels[:MAP_IMAGES]),
     )
     return section
