@@ -2,15 +2,18 @@
 
 import argparse
 import contextlib
-import importlib
+import errno
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from keras_ae import recipes
-from keras_ae.errors import BadRequest, RunFailed
+from keras_ae.errors import BadRequest, Interrupted, RunFailed
 from keras_ae.recipes import RECIPES, Recipe
-from keras_ae.runs import RUNS, Run
+from keras_ae.runs import RUNS, SETTINGS, Run
 from keras_ae.settings import STAGES, Settings
 
 
@@ -29,25 +32,51 @@ def _train(arguments: Sequence[str] | None) -> None:
     if options.pop("list"):
         print(_recipe_table())
         return
-    settings = {
-        name: options.pop(name)
-        for name in ("save_dir", "plot", "device", "archives", "overwrite", "tensorboard")
-    }
-    recipe = recipes.get(options.pop("recipe")).override(**options)
-    run = Run(settings["save_dir"] or RUNS / recipe.name)
-    run.check_free(settings["overwrite"])
-
-    training = _import("training")
-    training.use_device(settings["device"])
-    summary = training.train(
-        recipe,
-        run,
-        archives=settings["archives"],
-        overwrite=settings["overwrite"],
-        plot=settings["plot"],
-        tensorboard=settings["tensorboard"],
-    )
+    if (directory := options.pop("export_only", None)) is not None:
+        given = [name for name, value in options.items() if value is not False]
+        if given:
+            raise BadRequest(
+                "--export-only: expected no other settings, the run has its own; "
+                f"received {', '.join(given)}"
+            )
+        _export(Run(directory))
+        return
+    overwrite, resume = options.pop("overwrite"), options.pop("resume")
+    name = options.pop("recipe", None)
+    run = Run(options.pop("save_dir", RUNS / (name or recipes.DEFAULT_RECIPE)))
+    if resume:
+        run.check_resumable()
+        _check_same(run, {**options, **({"name": name} if name else {})})
+        training = _import_training()
+        summary = training.resume(run)
+    else:
+        settings = {key: options.pop(key) for key in SETTINGS if key in options}
+        recipe = recipes.get(name or recipes.DEFAULT_RECIPE).override(**options)
+        run.check_free(overwrite)
+        training = _import_training()
+        summary = training.train(recipe, run, overwrite=overwrite, **settings)
     print(_summary_lines(summary["test"], run))
+
+
+def _check_same(run: Run, options: dict) -> None:
+    recipe = run.read_recipe()
+    began = {**vars(recipe), **recipe.arguments, **run.read_settings()}
+    for name, value in options.items():
+        if name in ("archives", "plot"):
+            value = str(Path(value).absolute())
+        if name not in began or began[name] != value:
+            raise BadRequest(
+                f"--resume goes on with the run in {run.directory} as it began: expected {name} "
+                f"{began.get(name)!r} or no word of it, received {value!r}"
+            )
+
+
+def _export(run: Run) -> None:
+    run.read_recipe()
+    with _quiet_tensorflow():
+        from keras_ae import export
+    export.export_run(run)
+    print(f"exported {run.directory}")
 
 
 def evaluate(arguments: Sequence[str] | None = None) -> int:
@@ -65,55 +94,75 @@ def _evaluate(arguments: Sequence[str] | None) -> None:
     settings = Settings(**options)
     run = Run(named.pop())
     # All that can be refused without TensorFlow is refused at once.
-    recipe, trained_on = run.read_trained()
-    settings.check_against(recipe.dataset, trained_on["test"])
+    recipe, dataset = run.read_trained()
+    settings.check_against(dataset)
     trained_dim = recipe.arguments["latent_dim"]
     if latent_dim not in (None, trained_dim):
         raise BadRequest(
             f"-z contradicts the run: expected {trained_dim} latent units, received {latent_dim}"
         )
 
-    training = _import("training")
+    training = _import_training()
     training.use_device(device)
-    content = _import("evaluation").evaluate(run, settings)
-    print(_import("report").text(content, settings.only))
+    with _quiet_tensorflow():
+        from keras_ae import evaluation, report
+    content = evaluation.evaluate(run, settings)
+    print(report.text(content, settings.only))
     print(f"saved to {run.evaluation_report}")
 
 
-def _import(name: str):
-    """Imports a module of the package without TensorFlow's start-up messages."""
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        return importlib.import_module(f"keras_ae.{name}")
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    with _silent_stderr():
-        return importlib.import_module(f"keras_ae.{name}")
+def _import_training():
+    with _quiet_tensorflow():
+        from keras_ae import training
+
+    return training
 
 
 @contextlib.contextmanager
-def _silent_stderr():
-    # Some messages come before TensorFlow reads that variable, straight from C++.
-    sys.stderr.flush()
-    saved = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
+def _quiet_tensorflow() -> Iterator[None]:
+    """Holds back what an import of TensorFlow writes to stderr, and shows it only if it fails.
+
+    Its libraries announce themselves there before any log level applies.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+# What a machine can refuse to do whatever the program is: a full disk, missing permissions.
+_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
+            errno.EIO, errno.EMFILE, errno.ENOMEM)  # fmt: skip
 
 
 def _report(program: str, command: Callable[[], None]) -> int:
     try:
         command()
     except BadRequest as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return 2
+        message, status = error, 2
+    except Interrupted as error:
+        message, status = error, 128 + error.signal_number
     except RunFailed as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return 1
-    return 0
+        message, status = error, 1
+    except KeyboardInterrupt:
+        message, status = "stopped by SIGINT", 128 + signal.SIGINT
+    except OSError as error:
+        if error.errno not in _MACHINE:
+            raise
+        message, status = error, 1
+    else:
+        return 0
+    print(f"{program}: {message}", file=sys.stderr)
+    return status
 
 
 def _train_parser() -> argparse.ArgumentParser:
@@ -124,9 +173,11 @@ def _train_parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
     )
     add = parser.add_argument
-    add("recipe", nargs="?", default=recipes.DEFAULT_RECIPE, metavar="RECIPE",
-        help="name of a recipe, see --list (default: %(default)s)")  # fmt: skip
+    add("recipe", nargs="?", metavar="RECIPE",
+        help=f"name of a recipe, see --list (default: {recipes.DEFAULT_RECIPE})")  # fmt: skip
     add("--list", action="store_true", default=False, help="list the recipes and exit")
+    add("--export-only", metavar="RUN",
+        help="write the exports of a finished run anew, without training")  # fmt: skip
 
     model = parser.add_argument_group("model, where the recipe has it")
     add = model.add_argument
@@ -142,24 +193,29 @@ def _train_parser() -> argparse.ArgumentParser:
     add("--learning-rate", type=float, metavar="X", help="learning rate of Adam")
     add("--train-noise-std", type=float, metavar="X", help="noise on the training inputs")
     add("--seed", type=int, metavar="N", help="seed of everything random")
-    add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute")
+    add("--device", choices=recipes.DEVICES, help="where to compute")
+    add("--strategy", choices=recipes.STRATEGIES,
+        help="mirrored: split each batch over all devices of this machine")  # fmt: skip
 
     dataset = parser.add_argument_group("data")
     add = dataset.add_argument
     add("--dataset", metavar="NAME", help="TFDS name of 28x28 grey images")
-    add("--archives", metavar="DIR", default=None, help="directory of the dataset's archives")
+    add("--archives", metavar="DIR", help="directory of the dataset's archives")
     add("--train-images", type=int, metavar="N", help="use the first N training images only")
     add("--full-train", action="store_true", help="train on the validation images, too")
 
     output = parser.add_argument_group("output")
     add = output.add_argument
-    add("-s", "--save-dir", metavar="DIR", default=None,
+    add("-s", "--save-dir", metavar="DIR",
         help=f"run directory (default: {RUNS}/RECIPE)")  # fmt: skip
-    add("-p", "--plot", metavar="FILE", default=None,
+    add("-p", "--plot", metavar="FILE",
         help="plot of the loss, redrawn every epoch (default: DIR/loss.png)")  # fmt: skip
     add("--figures-every", type=int, metavar="N", help="epochs between figures")
+    add("--tensorboard", action="store_true", help="write TensorBoard logs")
+    earlier = output.add_mutually_exclusive_group()
+    add = earlier.add_argument
     add("--overwrite", action="store_true", default=False, help="replace an earlier run")
-    add("--tensorboard", action="store_true", default=False, help="write TensorBoard logs")
+    add("--resume", action="store_true", default=False, help="go on with an interrupted run")
     return parser
 
 
@@ -186,7 +242,7 @@ def _evaluate_parser() -> argparse.ArgumentParser:
         help="latent units that the run must have")  # fmt: skip
     add("--only", type=lambda names: tuple(names.split(",")), metavar="STAGE,STAGE",
         help="run these stages only (default: all)")  # fmt: skip
-    add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute")
+    add("--device", choices=recipes.DEVICES, default="auto", help="where to compute")
     number(add, "--seed", int, "seed of noise, samples, binarization and map")
 
     add = parser.add_argument_group("images").add_argument

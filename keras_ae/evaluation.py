@@ -4,18 +4,16 @@ import contextlib
 import hashlib
 import importlib
 import json
-import tempfile
 import time
-import zipfile
 from pathlib import Path
 
-import keras
 import numpy as np
 
-from keras_ae import __version__, data, metrics, report
+from keras_ae import __version__, data, metrics, report, stages
 from keras_ae.callbacks import save_figure
 from keras_ae.errors import BadRequest
-from keras_ae.files import write_json, write_text
+from keras_ae.files import check_writable, write_json, write_text
+from keras_ae.loading import load_run
 from keras_ae.models import Autoencoder, VariationalAutoencoder
 from keras_ae.runs import Run
 from keras_ae.settings import STAGES, Settings
@@ -78,10 +76,14 @@ def evaluate(run: Run, settings: Settings) -> dict:
     Raises:
         BadRequest: If the run, a setting or a dataset cannot be used. Nothing has been written.
     """
-    # scikit-learn comes with the stages, and training does without it.
-    from keras_ae import stages
-
     context = _load(run, settings)
+    with run.locked():
+        return _run_stages(context)
+
+
+def _run_stages(context: stages.Context) -> dict:
+    run, settings = context.run, context.settings
+    run.evaluation.mkdir(exist_ok=True)
     content = {"run": _describe(context), "units": report.units(), "stages": {}}
     content["stages"] = _earlier(run, content)
     names = [name for name in STAGES if name in settings.only]
@@ -89,6 +91,7 @@ def evaluate(run: Run, settings: Settings) -> dict:
         print(f"[{position}/{len(names)}] {STAGES[name].title} ...", end=" ", flush=True)
         started = time.monotonic()
         try:
+            # scikit-learn comes with some of them, and training does without it.
             section = importlib.import_module(f"keras_ae.stages.{name}").run(context)
         except stages.Skipped as reason:
             section = stages.Section(skipped={name: str(reason)})
@@ -99,16 +102,13 @@ def evaluate(run: Run, settings: Settings) -> dict:
     return content
 
 
-def _load(run: Run, settings: Settings):
-    from keras_ae import stages
-
+def _load(run: Run, settings: Settings) -> stages.Context:
     recipe, trained_on = run.read_trained()
-    settings.check_against(recipe.dataset, trained_on["test"])
-    archives = trained_on["archives"]
+    settings.check_against(trained_on)
+    archives = trained_on.get("archives")
+    # A run may have moved. The checksum tells whether the data are still the same.
     if archives is not None and not Path(archives).is_dir():
-        archives = (
-            None  # The run has moved. The checksum still tells whether the data are the same.
-        )
+        archives = None
     dataset = data.load(recipe.dataset, archives, recipe.full_train, recipe.train_images)
     if dataset.checksum != trained_on["checksum"]:
         raise BadRequest(
@@ -116,32 +116,12 @@ def _load(run: Run, settings: Settings):
             f"{trained_on['checksum']}, received {dataset.checksum}"
         )
     ood = None if settings.ood is None else data.load(settings.ood, settings.ood_archives)
-    model = _load_model(run)
-    try:
-        run.evaluation.mkdir(exist_ok=True)
-        with tempfile.TemporaryFile(dir=run.evaluation):
-            pass
-    except OSError as error:
-        raise BadRequest(
-            f"expected a directory that can be written, received {run.evaluation}: {error.strerror}"
-        ) from error
+    model = load_run(run)
+    check_writable(run.evaluation)
     return stages.Context(run, recipe, model, dataset, ood, settings)
 
 
-def _load_model(run: Run) -> Autoencoder:
-    try:
-        model = keras.models.load_model(run.model, compile=False)
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise BadRequest(
-            f"expected a model of this version of keras_ae, received {run.model}: "
-            f"{' '.join(str(error).split())[:300]}"
-        ) from error
-    if not isinstance(model, Autoencoder):
-        raise BadRequest(f"expected an Autoencoder in {run.model}, received {type(model).__name__}")
-    return model
-
-
-def _describe(context) -> dict:
+def _describe(context: stages.Context) -> dict:
     recipe, dataset = context.recipe, context.dataset
     return {
         "recipe": recipe.name,
@@ -170,7 +150,7 @@ def _earlier(run: Run, content: dict) -> dict:
     return {}
 
 
-def _write(run: Run, content: dict, name: str, section, settings: Settings) -> None:
+def _write(run: Run, content: dict, name: str, section: stages.Section, settings: Settings) -> None:
     figures = {}
     for figure_name, (caption, figure) in section.figures.items():
         file = f"{name}_{figure_name}.png"

@@ -133,21 +133,19 @@ class Settings:
         if self.ood_archives is not None and self.ood is None:
             raise BadRequest("ood_archives needs the name of the dataset: expected ood, too")
 
-    def check_against(self, dataset: str, test_images: int) -> None:
+    def check_against(self, dataset: dict) -> None:
         """Checks everything that depends on the run.
 
         Args:
-            dataset: Name of the run's dataset.
-            test_images: Number of its test images.
+            dataset: Description of the run's dataset, see `Run.read_trained`.
 
         Raises:
             BadRequest: If an index is out of range, there are fewer images than asked for, or the
                 other dataset is the same.
         """
-        if self.ood == dataset:
-            raise BadRequest(
-                f"ood must be another dataset than the run's own, received {dataset!r}"
-            )
+        if self.ood == dataset["name"]:
+            raise BadRequest(f"ood must be another dataset than the run's own, received {self.ood}")
+        test_images = dataset["test"]
         for name in ("clean_idx", "denoise_idx", "interp_idx1", "interp_idx2"):
             value = getattr(self, name)
             if not 0 <= value < test_images:

@@ -24,7 +24,7 @@ def run(context: Context) -> Section:
             "on the likelihood"
         )
     rng = np.random.default_rng(settings.seed)
-    binary = (rng.random(context.images.shape) < context.images).astype("float32")
+    binary = _binarized(context.images, rng)
     weigh = _weigher(model)
     bounds: Rows = {}
     for kind, images in (("grey", context.images), ("binarized", binary)):
@@ -118,6 +118,11 @@ def _weigher(model: VariationalAutoencoder) -> Callable:
         )
 
     return weigh
+
+
+def _binarized(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draws each pixel as 0 or 1 with its grey value as the probability of 1."""
+    return (rng.random(images.shape) < images).astype("float32")
 
 
 def _negative_elbo_terms(
