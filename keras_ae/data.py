@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import tempfile
@@ -144,7 +145,7 @@ def _builder(name: str):
         builder = tfds.builder(name)
     except tfds.core.DatasetNotFoundError as error:
         near = difflib.get_close_matches(name, tfds.list_builders(), n=3)
-        hint = f", did you mean {' or '.join(near)}?" if near else ""
+        hint = f", did you mean {' or '.join(near)}?" if near else ","
         raise BadRequest(f"expected the name of a TFDS dataset{hint} received {name!r}") from error
     except (ValueError, RuntimeError) as error:
         raise BadRequest(
@@ -183,6 +184,8 @@ def _prepare(name: str, builder, archives: Path | None) -> dict[str, Split]:
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
     tfds.disable_progress_bar()
+    # Without a network TFDS tries again for minutes and warns each time; its error says it all.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         # TFDS would keep the unpacked archives under their own names, which are the same for
         # several datasets, and take those of one for those of another.
@@ -249,6 +252,11 @@ def _read_arrays(path: Path) -> dict[str, Split] | None:
 def _first_line(error: Exception) -> str:
     # TensorFlow's messages begin with the name of a node.
     return " ".join(re.sub(r"^{{.*?}}", "", str(error)).split())[:400]
+
+
+def cache_directory(name: str) -> Path:
+    """Returns the directory of a prepared dataset, where what is derived from it may be kept."""
+    return Path(_builder(name).data_dir)
 
 
 def to_float(images: np.ndarray) -> np.ndarray:
