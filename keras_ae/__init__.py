@@ -22,6 +22,7 @@ _EXPORTS = {
     "LossPlot": "keras_ae.callbacks",
     "ReconstructionFigures": "keras_ae.callbacks",
     "SampleFigures": "keras_ae.callbacks",
+    "load": "keras_ae.loading",
     "RECIPES": "keras_ae.recipes",
     "Recipe": "keras_ae.recipes",
 }

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -29,6 +30,15 @@ def _train(arguments: Sequence[str] | None) -> None:
     options = vars(_train_parser().parse_args(arguments))
     if options.pop("list"):
         print(_recipe_table())
+        return
+    if (directory := options.pop("export_only", None)) is not None:
+        given = [name for name, value in options.items() if value is not False]
+        if given:
+            raise BadRequest(
+                "--export-only: expected no other settings, the run has its own; "
+                f"received {', '.join(given)}"
+            )
+        _export(Run(directory))
         return
     overwrite, resume = options.pop("overwrite"), options.pop("resume")
     name = options.pop("recipe", None)
@@ -60,25 +70,40 @@ def _check_same(run: Run, options: dict) -> None:
             )
 
 
+def _export(run: Run) -> None:
+    run.read_recipe()
+    with _quiet_tensorflow():
+        from keras_ae import export
+    export.export_run(run)
+    print(f"exported {run.directory}")
+
+
 def _import_training():
-    # Only what matters of TensorFlow's start-up messages; the first ones heed no setting.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _silent_stderr():
+    with _quiet_tensorflow():
         from keras_ae import training
 
     return training
 
 
 @contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    stderr = os.dup(2)
-    try:
-        with Path(os.devnull).open("wb") as nothing:
-            os.dup2(nothing.fileno(), 2)
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
+def _quiet_tensorflow() -> Iterator[None]:
+    """Holds back what an import of TensorFlow writes to stderr, and shows it only if it fails.
+
+    Its libraries announce themselves there before any log level applies.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 # What a machine can refuse to do whatever the program is: a full disk, missing permissions.
@@ -118,6 +143,8 @@ def _train_parser() -> argparse.ArgumentParser:
     add("recipe", nargs="?", metavar="RECIPE",
         help=f"name of a recipe, see --list (default: {recipes.DEFAULT_RECIPE})")  # fmt: skip
     add("--list", action="store_true", default=False, help="list the recipes and exit")
+    add("--export-only", metavar="RUN",
+        help="write the exports of a finished run anew, without training")  # fmt: skip
 
     model = parser.add_argument_group("model, where the recipe has it")
     add = model.add_argument

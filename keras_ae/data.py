@@ -176,6 +176,7 @@ def _find_archives(builder, archives: str | Path | None) -> Path | None:
 
 
 def _prepare(builder, archives: Path | None) -> dict[str, Split]:
+    import requests
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
@@ -189,8 +190,15 @@ def _prepare(builder, archives: Path | None) -> dict[str, Split]:
                     manual_dir=archives, extract_dir=unpacked
                 )
             )
-    except (tfds.download.DownloadError, NonMatchingChecksumError) as error:
-        raise BadRequest(f"dataset {builder.name!r}: {_first_line(error)}") from error
+    except NonMatchingChecksumError as error:
+        raise BadRequest(
+            f"dataset {builder.name!r}: expected the original archives: {_first_line(error)}"
+        ) from error
+    except (tfds.download.DownloadError, requests.RequestException) as error:
+        raise BadRequest(
+            f"dataset {builder.name!r}: expected a download, or a directory with its archives "
+            f"(--archives), received: {_first_line(error)}"
+        ) from error
     try:
         splits = builder.as_dataset(batch_size=-1)
         return {
@@ -211,7 +219,7 @@ def _damaged(name: str, error: Exception) -> BadRequest:
 
 def _read_arrays(path: Path) -> dict[str, Split] | None:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {
                 key: Split(arrays[f"{key}_images"], arrays[f"{key}_labels"])
                 for key in ("train", "test")

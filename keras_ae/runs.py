@@ -16,6 +16,11 @@ from keras_ae.errors import BadRequest
 from keras_ae.recipes import Recipe
 
 RUNS = Path("saved_models")
+# Shipped models lie inside an installed package, and beside it in a checkout.
+_PRETRAINED = (
+    Path(__file__).parent / "pretrained",
+    Path(__file__).parents[1] / RUNS / "pretrained",
+)
 
 # How a recipe is carried out, by name, with the value that holds where nothing is asked for.
 SETTINGS = {
@@ -42,6 +47,11 @@ class Run:
         self.model = self.directory / "model.keras"
         self.encoder = self.directory / "encoder.keras"
         self.decoder = self.directory / "decoder.keras"
+        self.saved_model = self.directory / "saved_model"
+        self.litert = self.directory / "model.tflite"
+        self.litert_quantized = self.directory / "model_dynamic_range.tflite"
+        self.export = self.directory / "export.json"
+        self.card = self.directory / "README.md"
         self.loss_plot = self.directory / "loss.png"
         self.figures = self.directory / "figures"
         self.reconstruction_figures = self.figures / "reconstructions_epoch_{epoch:04d}.png"
@@ -234,3 +244,9 @@ class Run:
         for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
             writer.writerow([epoch, *values])
         files.write_text(self.history, text.getvalue())
+
+
+def pretrained() -> dict[str, Run]:
+    """Returns the shipped models by name; only `model` and `card` are certain to be there."""
+    directories = (path for root in _PRETRAINED if root.is_dir() for path in sorted(root.iterdir()))
+    return {path.name: Run(path) for path in directories if Run(path).model.is_file()}

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from keras_ae import __version__, callbacks, data, evaluation, models, recipes
+from keras_ae import __version__, callbacks, data, evaluation, export, models, recipes
 from keras_ae.checkpoints import Checkpoints
 from keras_ae.errors import BadRequest, RunFailed
 from keras_ae.files import check_writable, remove, replacing, write_json
@@ -134,14 +134,11 @@ def _carry_out(
     with run.locked(), Interrupts(hint) as interrupts:
         begin(_config(recipe, settings, dataset))
         _fit(model, shuffled, recipe, run, settings, dataset, interrupts)
-        for path, part in (
-            (run.model, model),
-            (run.encoder, model.encoder),
-            (run.decoder, model.decoder),
-        ):
-            interrupts.check()
-            with replacing(path) as draft:
-                part.save(draft)
+        interrupts.check()
+        with replacing(run.model) as draft:
+            model.save(draft)
+        interrupts.check()
+        export.export_run(run, dataset)
         interrupts.check()
         summary = evaluation.summarize(model, dataset)
         write_json(run.metrics, summary)

@@ -1,0 +1,239 @@
+"""Makes the shipped models: `python -m benchmarks.pretrained`.
+
+It trains each recipe in full and puts what is needed to use the model, and nothing else, into
+`saved_models/pretrained/<recipe>/`: Keras file, SavedModel, measurements, picture, model card. The
+example request in README.md is brought up to date with them.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow as tf
+
+from keras_ae import data, recipes, training
+from keras_ae.errors import BadRequest
+from keras_ae.files import replacing, write_text
+from keras_ae.loading import load_run
+from keras_ae.recipes import Recipe
+from keras_ae.runs import RUNS, Run
+
+SHIPPED = ("dense", "conv", "batchnorm", "mlp", "lstm", "vae-baseline", "vae-optimized")
+PROJECT = Path(__file__).parents[1]
+# The model of the example request in the README.
+SERVED = "mlp"
+_BEGIN = "<!-- serving example: written by python -m benchmarks.pretrained -->\n"
+_END = "<!-- end of the serving example -->\n"
+
+
+def main() -> None:
+    """Trains the recipes that are named, or all, and ships the models."""
+    parser = argparse.ArgumentParser(prog="benchmarks.pretrained", description=__doc__)
+    parser.add_argument("recipes", nargs="*", metavar="RECIPE", help=f"of {', '.join(SHIPPED)}")
+    parser.add_argument("--save-dir", type=Path, default=PROJECT / RUNS / "pretrained",
+        metavar="DIR", help="where to put the models (default: %(default)s)")  # fmt: skip
+    parser.add_argument("-e", "--epochs", type=int, help="for a try: fewer epochs")
+    parser.add_argument("--train-images", type=int, help="for a try: fewer images")
+    options = parser.parse_args()
+    overrides = {
+        name: value
+        for name in ("epochs", "train_images")
+        if (value := getattr(options, name)) is not None
+    }
+    commit = _commit()
+    for name in options.recipes or SHIPPED:
+        recipe = recipes.get(name).override(**overrides)
+        shipped = Run(options.save_dir / name)
+        with tempfile.TemporaryDirectory() as directory:
+            run = Run(Path(directory) / name)
+            training.train(recipe, run)
+            ship(run, shipped, commit)
+        print(f"{name}: {_size(shipped.directory) / 1e6:.1f} MB in {shipped.directory}")
+    total = _size(options.save_dir)
+    print(f"all in {options.save_dir}: {total / 1e6:.1f} MB")
+    served = Run(options.save_dir / SERVED)
+    if not overrides and served.saved_model.is_dir():
+        readme = PROJECT / "README.md"
+        write_text(readme, replace_serving_example(readme.read_text("utf-8"), served))
+
+
+def ship(run: Run, shipped: Run, commit: str) -> None:
+    """Copies what users of a model need from its run.
+
+    The Keras file loses the optimizer's state, two thirds of it. Encoder, decoder and LiteRT files
+    are left out: `train.py --export-only` makes them from the model.
+
+    Args:
+        run: A finished run.
+        shipped: Where to put the model; what is there is replaced.
+        commit: Revision of the code that trained it.
+    """
+    shipped.directory.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(shipped.directory) as draft:
+        copy = Run(draft)
+        copy.figures.mkdir(parents=True)
+        for source, target in (
+            (run.config, copy.config),
+            (run.history, copy.history),
+            (run.metrics, copy.metrics),
+            (run.export, copy.export),
+        ):
+            shutil.copy(source, target)
+        shutil.copytree(run.saved_model, copy.saved_model)
+        load_run(run).save(copy.model)
+        recipe = run.read_recipe()
+        pictures = []
+        for pattern in (run.reconstruction_figures, run.sample_figures):
+            picture = Path(str(pattern).format(epoch=recipe.epochs))
+            if picture.is_file():
+                shutil.copy(picture, copy.figures)
+                pictures.append((copy.figures / picture.name).relative_to(draft).as_posix())
+        write_text(copy.card, _card(run, recipe, pictures, commit))
+
+
+_CARD = """\
+# {recipe.name}
+
+{description}
+
+{pictures}
+
+{caption}
+
+```python
+import keras_ae
+
+model = keras_ae.load("{recipe.name}")
+```
+
+Images are float32 `[n, 28, 28, 1]` with values in [0, 1]. The signatures of `saved_model/` are those
+of every model, see the project's README. `detect` calls an image anomalous when its score exceeds
+{export[threshold]:.6g}, which is percentile {export[threshold_percentile]:g} of the scores of the
+{export[split]} images. The model knows the images of this one dataset and no others.
+
+## Measured
+
+{measured}
+
+`mse`, `pca_mse` (as many components as latents) and `mean_image_mse` are mean squared errors per
+pixel. Losses are in nats per image.
+
+LiteRT files made of this model, with the mean squared error on {litert[images]} {export[split]}
+images, where the Keras model has {litert[keras_mse]:.6f}:
+
+{litert_files}
+
+## Made with
+
+| | |
+|---|---|
+| recipe | `{recipe.name}`, from source {recipe.source} |
+| model | `{recipe.model}({arguments})`, {recipe.parameters:,} parameters |
+| training | {recipe.epochs} epochs, batches of {recipe.batch_size}, Adam at {recipe.learning_rate:g} |
+| L2 into the gradient | {recipe.l2:g} |
+| seed | {recipe.seed} |
+| data | TFDS `{dataset[name]}` {dataset[version]}, SHA-256 `{dataset[checksum]}` |
+| images | {dataset[train]:,} to train, {dataset[validation]:,} to validate, {dataset[test]:,} to test |
+| versions | {versions} |
+| commit | `{commit}` |
+"""
+
+
+def _card(run: Run, recipe: Recipe, pictures: list[str], commit: str) -> str:
+    config, metrics, export = (
+        json.loads(path.read_text("utf-8")) for path in (run.config, run.metrics, run.export)
+    )
+    measured = [
+        [name, *(_number(values[name]) for values in metrics.values())] for name in metrics["test"]
+    ]
+    litert_files = [
+        [path.name, f"{export['litert'][path.name]['bytes']:,}",
+         _number(export["litert"][path.name]["mse"])]
+        for path in (run.litert, run.litert_quantized)
+    ]  # fmt: skip
+    return _CARD.format(
+        recipe=recipe,
+        description=f"{recipe.description[0].upper()}{recipe.description[1:]}.",
+        pictures="\n\n".join(f"![{Path(picture).stem}]({picture})" for picture in pictures),
+        caption="Validation images over their reconstructions"
+        + (", and images decoded from draws of the prior." if len(pictures) > 1 else "."),
+        export=export,
+        measured=_table(["", *metrics], measured),
+        litert=export["litert"],
+        litert_files=_table(["file", "bytes", "mse"], litert_files),
+        arguments=", ".join(f"{name}={value!r}" for name, value in recipe.arguments.items()),
+        dataset=config["dataset"],
+        versions=", ".join(f"{name} {value}" for name, value in config["versions"].items()),
+        commit=commit,
+    )
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.6f}"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def replace_serving_example(readme: str, served: Run) -> str:
+    """Returns the README's text with the example request to TensorFlow Serving written anew."""
+    before, rest = readme.split(_BEGIN)
+    _, after = rest.split(_END)
+    test = data.load().test
+    image = np.round(data.to_float(test.images[0]).astype("float64"), 2).tolist()
+    detect = tf.saved_model.load(str(served.saved_model)).signatures["detect"]
+    answer = detect(images=tf.constant([image]))
+    prediction = {
+        "anomalous": bool(answer["anomalous"][0]),
+        # By way of text, the float32 keeps its shortest form.
+        "scores": float(str(answer["scores"][0].numpy())),
+    }
+    rows = ",\n".join(json.dumps(row, separators=(",", ":")) for row in image)
+    example = f"""\
+<details><summary><code>body.json</code>: a {test.labels[0]}, row by row</summary>
+
+```json
+{{"signature_name": "detect", "instances": [[
+{rows}
+]]}}
+```
+
+</details>
+
+The answer:
+
+```json
+{json.dumps({"predictions": [prediction]})}
+```
+"""
+    return before + _BEGIN + example + _END + after
+
+
+def _commit() -> str:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(PROJECT), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    if changes := git("status", "--porcelain", "--", "keras_ae"):
+        raise BadRequest(
+            "expected a checkout whose keras_ae/ is committed, since the model card names the "
+            f"commit; received changes in {', '.join(line[3:] for line in changes.splitlines())}"
+        )
+    return git("rev-parse", "HEAD")
+
+
+def _size(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""Exports of a trained model for programs that do not have this package.
+
+A SavedModel and two LiteRT files have the same signatures, each of one named tensor in and named
+tensors out, with any number of rows:
+
+| signature | takes | gives |
+|---|---|---|
+| `serving_default`, `reconstruct` | `images` | `reconstructions` |
+| `encode` | `images` | `latents` |
+| `decode` | `latents` | `images` |
+| `score` | `images` | `scores` |
+| `detect` | `images` | `scores`, and `anomalous` where they exceed the threshold |
+| `encode_distribution`, if variational | `images` | `mean`, `log_variance` |
+| `sample`, if variational, not in LiteRT | scalars `count`, `seed` | `images` |
+
+All are float32 but `anomalous` (boolean) and `count` and `seed` (int32). An empty batch gives empty
+outputs. A wrong shape or dtype is an error. Values are not checked: an image with NaN gets the
+score NaN and counts as anomalous.
+"""
+
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_ae import data, metrics
+from keras_ae.files import replacing, write_json
+from keras_ae.loading import load_run
+from keras_ae.models import Autoencoder, VariationalAutoencoder
+from keras_ae.models.autoencoder import IMAGES
+from keras_ae.runs import Run
+
+# One image in a hundred of those that the model was meant for is flagged.
+THRESHOLD_PERCENTILE = 99.0
+# Enough for the third digit of the error, and a few seconds for the slowest model.
+_LITERT_IMAGES = 500
+
+
+def export_run(run: Run, dataset: data.Dataset | None = None) -> dict:
+    """Writes all exports of a finished run, from its `model.keras`.
+
+    They are the encoder and the decoder as Keras files that load without this package, the
+    SavedModel, LiteRT files in float32 and with dynamic-range quantization, and `export.json`.
+
+    Args:
+        run: The run.
+        dataset: Its dataset; by default the one that its `config.json` names is loaded.
+
+    Returns:
+        The contents of `export.json`: the threshold of `detect`, the sizes in bytes, and for the
+        LiteRT files the mean squared error per pixel beside that of the Keras model.
+
+    Raises:
+        BadRequest: If the run has no model that loads, or its dataset cannot be had.
+    """
+    model = load_run(run)
+    if dataset is None:
+        dataset = _dataset_of(run)
+    # With --full-train there is no validation split, and the training images stand in for it.
+    split = "validation" if len(dataset.validation) else "train"
+    images = data.to_float(getattr(dataset, split).images)
+    threshold = float(np.percentile(model.score(images), THRESHOLD_PERCENTILE))
+
+    for path, part in ((run.encoder, model.encoder), (run.decoder, model.decoder)):
+        with replacing(path) as draft:
+            part.save(draft)
+    with replacing(run.saved_model) as draft:
+        export_saved_model(model, draft, threshold)
+    with replacing(run.litert) as draft, replacing(run.litert_quantized) as quantized_draft:
+        export_litert(model, draft, quantized_draft, threshold)
+
+    images = images[:_LITERT_IMAGES]
+    files = (path for path in run.saved_model.rglob("*") if path.is_file())
+    report = {
+        "threshold": threshold,
+        "threshold_percentile": THRESHOLD_PERCENTILE,
+        "split": split,
+        "saved_model": {"bytes": sum(path.stat().st_size for path in files)},
+        "litert": {
+            "images": len(images),
+            "keras_mse": _error(images, model.reconstruct(images)),
+            **{
+                path.name: {
+                    "bytes": path.stat().st_size,
+                    "mse": _error(images, _reconstruct_with_litert(path, images)),
+                }
+                for path in (run.litert, run.litert_quantized)
+            },
+        },
+    }
+    write_json(run.export, report)
+    return report
+
+
+def export_saved_model(model: Autoencoder, path: str | Path, threshold: float) -> None:
+    """Writes a SavedModel with the signatures listed above.
+
+    Args:
+        model: A trained model.
+        path: Directory to write.
+        threshold: Score above which `detect` calls an image anomalous.
+    """
+    archive = keras.export.ExportArchive()
+    # The first one becomes `serving_default`, too.
+    for name, (step, spec) in _endpoints(model, threshold).items():
+        archive.add_endpoint(name, _for_any_batch(step, spec), [spec])
+    if isinstance(model, VariationalAutoencoder):
+        archive.add_endpoint(
+            "sample",
+            lambda count, seed: {"images": model.decode_step(model.prior_step(count, seed))},
+            [tf.TensorSpec((), tf.int32, name=name) for name in ("count", "seed")],
+        )
+    # `archive.track(model)` would store every weight twice.
+    for name in ("variables", "trainable_variables", "non_trainable_variables"):
+        variables = [variable.value for variable in getattr(model, name)]
+        archive.add_variable_collection(name, variables)
+    archive.write_out(path, verbose=False)
+
+
+def _endpoints(model: Autoencoder, threshold: float) -> dict[str, tuple[Callable, tf.TensorSpec]]:
+    """Returns those of one tensor in: the step and what it takes, by name."""
+    latents = tf.TensorSpec((None, model.latent_dim), tf.float32, name="latents")
+
+    def detect(images):
+        scores = model.score_step(images)
+        # Said this way round, a score that is not a number is anomalous.
+        return {"scores": scores, "anomalous": tf.logical_not(scores <= threshold)}
+
+    def encode_distribution(images):
+        mean, log_variance = model.posterior_step(images)
+        return {"mean": mean, "log_variance": log_variance}
+
+    endpoints = {
+        "reconstruct": (lambda images: {"reconstructions": model.reconstruct_step(images)}, IMAGES),
+        "encode": (lambda images: {"latents": model.encode_step(images)}, IMAGES),
+        "decode": (lambda latents: {"images": model.decode_step(latents)}, latents),
+        "score": (lambda images: {"scores": model.score_step(images)}, IMAGES),
+        "detect": (detect, IMAGES),
+    }
+    if isinstance(model, VariationalAutoencoder):
+        endpoints["encode_distribution"] = (encode_distribution, IMAGES)
+    return endpoints
+
+
+def _for_any_batch(step: Callable, spec: tf.TensorSpec) -> Callable:
+    """Wraps a step so that it checks the shape of its batch, and takes an empty one."""
+
+    def endpoint(batch):
+        batch = tf.ensure_shape(batch, spec.shape)
+        rows = tf.shape(batch)[0]
+        # Convolutions refuse an empty batch, so that one gets a row for the time being.
+        extra = tf.zeros((tf.cast(rows == 0, tf.int32), *spec.shape[1:]))
+        outputs = step(tf.concat([batch, extra], axis=0))
+        return {name: values[:rows] for name, values in outputs.items()}
+
+    return endpoint
+
+
+def export_litert(
+    model: Autoencoder, path: str | Path, quantized_path: str | Path, threshold: float
+) -> None:
+    """Writes LiteRT (`.tflite`) files with the signatures listed above, without `sample`.
+
+    The converter can express neither loops over time nor random numbers: LSTMs are unrolled, and
+    there is no `sample`.
+
+    Args:
+        model: A trained model.
+        path: File to write in float32.
+        quantized_path: File to write with weights as 8-bit integers (dynamic-range quantization).
+        threshold: Score above which `detect` calls an image anomalous.
+    """
+    config = model.get_config()
+    if config.get("unroll") is False:
+        weights = model.get_weights()
+        model = type(model).from_config({**config, "unroll": True})
+        model.set_weights(weights)
+    names = sorted(_endpoints(model, threshold))
+    with tempfile.TemporaryDirectory() as directory:
+        export_saved_model(model, directory, threshold)
+        for file, optimizations in ((path, []), (quantized_path, [tf.lite.Optimize.DEFAULT])):
+            converter = tf.lite.TFLiteConverter.from_saved_model(directory, names)
+            converter.optimizations = optimizations
+            Path(file).write_bytes(converter.convert())
+
+
+def _reconstruct_with_litert(path: Path, images: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings():
+        # The interpreter is moving to a package of its own. This one comes with TensorFlow.
+        warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter is deprecated")
+        interpreter = tf.lite.Interpreter(str(path))
+    return interpreter.get_signature_runner("reconstruct")(images=images)["reconstructions"]
+
+
+def _error(images: np.ndarray, reconstructions: np.ndarray) -> float:
+    return float(metrics.mean_squared_error(images, reconstructions).mean())
+
+
+def _dataset_of(run: Run) -> data.Dataset:
+    recipe = run.read_recipe()
+    archives = run.read_config()["dataset"]["archives"]
+    return data.load(recipe.dataset, archives, recipe.full_train, recipe.train_images)

@@ -1,0 +1,49 @@
+"""Trained models, from a run directory or among the shipped ones."""
+
+import zipfile
+from pathlib import Path
+
+import keras
+
+from keras_ae.errors import BadRequest
+from keras_ae.models import Autoencoder
+from keras_ae.runs import Run, pretrained
+
+
+def load(name: str | Path) -> Autoencoder:
+    """Loads a trained model.
+
+    Keras' safe mode is on: no code that a file may carry is run.
+
+    Args:
+        name: Name of a shipped model, such as `"mlp"`, or path of a run directory, such as
+            `"saved_models/mlp"`. A run directory called like a shipped model needs a `./`.
+
+    Returns:
+        The model, not compiled.
+
+    Raises:
+        BadRequest: If there is no such model, or its file is damaged or holds something else.
+    """
+    shipped = pretrained()
+    run = shipped.get(str(name)) or Run(name)
+    if not run.model.is_file():
+        raise BadRequest(
+            f"expected a run directory with a {run.model.name}, or one of the shipped models "
+            f"({', '.join(shipped) or 'there are none'}), received {str(name)!r}"
+        )
+    return load_run(run)
+
+
+def load_run(run: Run) -> Autoencoder:
+    """Loads the model of a run, see `load`."""
+    try:
+        model = keras.saving.load_model(run.model, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BadRequest(f"expected a model that loads, received {run.model}: {reason}") from error
+    if not isinstance(model, Autoencoder):
+        raise BadRequest(
+            f"expected a model of keras_ae in {run.model}, received a {type(model).__name__}"
+        )
+    return model

@@ -1,0 +1,205 @@
+"""The pipeline against the raw archives, and what it refuses."""
+
+import gzip
+import hashlib
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_ae import data
+from keras_ae.errors import BadRequest
+from tests.conftest import PROJECT
+
+ARCHIVES = PROJECT / "data" / "mnist"
+FASHION_ARCHIVES = PROJECT.parent / "shared" / "data" / "fashion_mnist"
+
+
+def raw(prefix: str) -> list[bytes]:
+    """Label and pixels of each example, straight from the archives."""
+    images = gzip.decompress((ARCHIVES / f"{prefix}-images-idx3-ubyte.gz").read_bytes())[16:]
+    labels = gzip.decompress((ARCHIVES / f"{prefix}-labels-idx1-ubyte.gz").read_bytes())[8:]
+    return [labels[i : i + 1] + images[784 * i : 784 * (i + 1)] for i in range(len(labels))]
+
+
+def rows(*splits: data.Split) -> list[bytes]:
+    return [
+        bytes([label]) + image.tobytes()
+        for split in splits
+        for image, label in zip(split.images, split.labels, strict=True)
+    ]
+
+
+def test_splits_hold_the_archives_byte_for_byte(dataset):
+    # TFDS stores the examples in an order of its own.
+    assert sorted(rows(dataset.train, dataset.validation)) == sorted(raw("train"))
+    assert sorted(rows(dataset.test)) == sorted(raw("t10k"))
+    assert [len(s) for s in (dataset.train, dataset.validation, dataset.test)] == [
+        55_000,
+        5_000,
+        10_000,
+    ]
+
+
+def test_full_train_and_subset_are_prefixes_of_the_same_order(dataset):
+    full = data.load(full_train=True)
+    assert rows(full.train) == rows(dataset.train, dataset.validation)
+    assert len(full.validation) == 0
+    few = data.load(train_images=70)
+    assert rows(few.train) == rows(dataset.train[:70])
+    assert rows(few.validation) == rows(dataset.validation)
+    assert few.checksum == full.checksum == dataset.checksum
+
+
+def test_archives_are_the_documented_ones():
+    table = (PROJECT / "data" / "README.md").read_text(encoding="utf-8")
+    for archive in ARCHIVES.glob("*.gz"):
+        line = next(line for line in table.splitlines() if archive.name in line)
+        assert hashlib.sha256(archive.read_bytes()).hexdigest() in line
+
+
+def epoch_of(batches: data.ShuffledBatches, epoch: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    batches.on_epoch_begin(epoch)
+    return list(batches.dataset.as_numpy_iterator())
+
+
+def test_every_image_comes_once_an_epoch_and_the_last_batch_is_smaller(dataset):
+    images = dataset.train.images[:1000]
+    batches = data.ShuffledBatches(images, batch_size=64, seed=0)
+    assert batches.steps == len(batches.dataset) == 16
+    epoch = epoch_of(batches, 0)
+    assert [len(inputs) for inputs, _ in epoch] == [64] * 15 + [40]
+    inputs, targets = (np.concatenate(column) for column in zip(*epoch, strict=True))
+    np.testing.assert_array_equal(inputs, targets)
+    assert inputs.dtype == np.float32
+    assert inputs.shape[1:] == (28, 28, 1)
+    recovered = np.rint(inputs * 255).astype("uint8")
+    assert sorted(map(bytes, recovered)) == sorted(map(bytes, images))
+    np.testing.assert_array_equal(inputs, data.to_float(recovered))
+
+
+@pytest.mark.parametrize("noise_std", [0.0, 0.3])
+def test_order_and_noise_are_a_function_of_seed_and_epoch_alone(dataset, noise_std):
+    def batches(seed):
+        return data.ShuffledBatches(dataset.train.images[:500], 100, seed, noise_std)
+
+    first = batches(seed=1)
+    epochs = [epoch_of(first, epoch) for epoch in range(3)]
+    # Another object goes straight to the last epoch, as a resumed run does.
+    for (inputs, targets), (same_inputs, same_targets) in zip(
+        epochs[2], epoch_of(batches(seed=1), 2), strict=True
+    ):
+        np.testing.assert_array_equal(inputs, same_inputs)
+        np.testing.assert_array_equal(targets, same_targets)
+    others = [epochs[0], epochs[1], epoch_of(batches(seed=2), 2)]
+    assert not any(np.array_equal(epochs[2][0][1], other[0][1]) for other in others)
+
+
+def test_noise_is_on_the_inputs_only_fresh_for_each_batch_and_clipped(dataset):
+    image = np.repeat(dataset.train.images[:1], 200, axis=0)
+    epoch = epoch_of(data.ShuffledBatches(image, 100, seed=0, noise_std=0.2), 0)
+    for _, targets in epoch:
+        np.testing.assert_array_equal(targets, data.to_float(image[:100]))
+    first, second = (inputs for inputs, _ in epoch)
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first[0], first[1])
+    assert (first.min(), first.max()) == (0.0, 1.0)
+    # On black pixels half the noise is clipped away: the mean of max(noise, 0).
+    black = first[:, data.to_float(image[0]) == 0]
+    assert black.mean() == pytest.approx(0.2 / np.sqrt(2 * np.pi), rel=0.02)
+    assert (black == 0).mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_fit_tells_the_dataset_which_epoch_begins(dataset):
+    seen = []
+
+    class Recorder(keras.Model):
+        def train_step(self, batch):
+            tf.py_function(lambda inputs: seen.append(inputs.numpy()), [batch[0]], [])
+            return {"loss": 0.0}
+
+    batches = data.ShuffledBatches(dataset.train.images[:6], 4, seed=0)
+    model = Recorder()
+    model.compile(steps_per_execution=2)
+    model.fit(
+        batches.dataset, epochs=5, initial_epoch=3, callbacks=[batches], verbose=0, shuffle=False
+    )
+    expected = epoch_of(batches, 3) + epoch_of(batches, 4)
+    assert len(seen) == len(expected)
+    for inputs, (expected_inputs, _) in zip(seen, expected, strict=True):
+        np.testing.assert_array_equal(inputs, expected_inputs)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cifar10", r"must have images uint8 \[28, 28, 1\], received uint8 \[32, 32, 3\]"),
+        ("imdb_reviews", r"must have images uint8 \[28, 28, 1\], received no images"),
+        ("fashion_mnsit", "did you mean fashion_mnist.* received 'fashion_mnsit'"),
+        ("../mnist", r"expected the name of a TFDS dataset.* received '\.\./mnist'"),
+    ],
+)
+def test_a_dataset_of_another_kind_is_refused(name, message):
+    with pytest.raises(BadRequest, match=message):
+        data.load(name)
+
+
+def test_more_training_images_than_there_are_is_refused():
+    with pytest.raises(BadRequest, match=r"at most 55000.* received 55001"):
+        data.load(train_images=55_001)
+
+
+@pytest.fixture
+def fresh_tfds(tmp_path, monkeypatch):
+    """A TFDS data directory in which nothing is prepared yet."""
+    from tensorflow_datasets.core import constants
+
+    monkeypatch.setattr(constants, "DATA_DIR", str(tmp_path / "tfds"))
+    return tmp_path / "tfds"
+
+
+def test_a_missing_archive_is_named(tmp_path, fresh_tfds):
+    shutil.copytree(ARCHIVES, tmp_path / "archives")
+    (tmp_path / "archives" / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(BadRequest, match=r"received a directory without t10k-labels-idx1-ubyte.gz"):
+        data.load(archives=tmp_path / "archives")
+    with pytest.raises(BadRequest, match=r"without t10k-images-idx3-ubyte.gz, t10k-labels"):
+        data.load(archives=tmp_path / "nowhere")
+
+
+def test_a_damaged_archive_is_named(tmp_path, fresh_tfds):
+    archives = tmp_path / "archives"
+    shutil.copytree(ARCHIVES, archives)
+    damaged = archives / "train-labels-idx1-ubyte.gz"
+    content = bytearray(damaged.read_bytes())
+    content[5000] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(BadRequest, match=r"train-labels-idx1-ubyte.gz.* wrong checksum"):
+        data.load(archives=archives)
+    # Nothing half prepared is left: the sound archives do at once.
+    assert data.load().version == "3.0.1"
+
+
+def test_damaged_arrays_are_made_again(dataset, fresh_tfds):
+    data.load()
+    arrays = next(fresh_tfds.rglob("*.npz"))
+    content = bytearray(arrays.read_bytes())
+    content[30_000_000] ^= 1
+    arrays.write_bytes(content)
+    assert data.load().checksum == dataset.checksum
+    arrays.write_bytes(content[:1000])
+    assert data.load().checksum == dataset.checksum
+
+
+@pytest.mark.skipif(not FASHION_ARCHIVES.is_dir(), reason="no second dataset at hand")
+def test_another_dataset_by_name(fresh_tfds):
+    # The archives of both have the same names. One must not be taken for the other.
+    data.load()
+    fashion = data.load("fashion_mnist", archives=FASHION_ARCHIVES)
+    raw_images = gzip.decompress((FASHION_ARCHIVES / "t10k-images-idx3-ubyte.gz").read_bytes())[16:]
+    expected = np.frombuffer(raw_images, "uint8").reshape(-1, 784)
+    assert sorted(map(bytes, fashion.test.images)) == sorted(map(bytes, expected))
+    # Prepared once, it needs its archives no more.
+    assert data.load("fashion_mnist").checksum == fashion.checksum
