@@ -93,7 +93,7 @@ def test_plateau_schedule_remembers_across_the_interruption(pull_plug, tmp_path)
 
 def test_damaged_checkpoint_falls_back_to_the_one_before(mlp, pull_plug, tmp_path, capfd):
     run = _interrupt(pull_plug, MLP, tmp_path / "run", 15)
-    older, newest = sorted(run.checkpoints.glob("epoch_*"))
+    _, newest = sorted(run.checkpoints.glob("epoch_*"))
     _flip_a_bit(newest / "state.data-00000-of-00001")
     assert cli.train(["--resume", "-s", str(run.directory)]) == 0
     assert f"warning: the checkpoint {newest} is damaged" in capfd.readouterr().err
@@ -132,9 +132,10 @@ def test_killed_while_it_cleared_up(mlp, pull_plug, tmp_path, monkeypatch):
     def killed(_):
         raise _PulledPlug
 
-    with monkeypatch.context() as patch, pytest.raises(_PulledPlug):
+    with monkeypatch.context() as patch:
         patch.setattr(training, "remove", killed)
-        cli.train([*MLP, "-s", str(run.directory)])
+        with pytest.raises(_PulledPlug):
+            cli.train([*MLP, "-s", str(run.directory)])
     assert run.metrics.exists()
     assert cli.train(["--resume", "-s", str(run.directory)]) == 0
     assert differences(run.directory, mlp) == []
