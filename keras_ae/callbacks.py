@@ -92,7 +92,31 @@ class LossPlot(keras.callbacks.Callback):
         self.path = Path(path)
         self.history: dict[str, list[float]] = {}
 
+    def get_state(self) -> dict:
+        """Returns the history, for a checkpoint."""
+        return self.history
+
+    def set_state(self, state: dict) -> None:
+        """Goes on from the history of an earlier run."""
+        self.history = state
+
     def on_epoch_end(self, epoch, logs=None):
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
         save_figure(figures.loss_curves(self.history), self.path)
+
+
+class PlateauSchedule(keras.callbacks.ReduceLROnPlateau):
+    """`ReduceLROnPlateau` whose memory can be saved, and outlives a call of `fit`."""
+
+    def on_train_begin(self, logs=None):
+        pass  # The base class forgets here, which would undo `set_state`.
+
+    def get_state(self) -> dict:
+        """Returns what decides about the next reduction, for a checkpoint."""
+        return {name: getattr(self, name) for name in ("best", "wait", "cooldown_counter")}
+
+    def set_state(self, state: dict) -> None:
+        """Goes on from the memory of an earlier run."""
+        for name, value in state.items():
+            setattr(self, name, value)

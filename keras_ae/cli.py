@@ -1,14 +1,20 @@
 """Command lines: flags become a recipe with overrides. TensorFlow is imported last."""
 
 import argparse
+import contextlib
+import errno
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from keras_ae import recipes
-from keras_ae.errors import BadRequest, RunFailed
+from keras_ae.errors import BadRequest, Interrupted, RunFailed
 from keras_ae.recipes import RECIPES, Recipe
-from keras_ae.runs import RUNS, Run
+from keras_ae.runs import RUNS, SETTINGS, Run
+from keras_ae.settings import STAGES, Settings
 
 
 class _Parser(argparse.ArgumentParser):
@@ -22,13 +28,12 @@ def train(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(arguments: Sequence[str] | None) -> None:
-    parser = _train_parser()
-    options = vars(parser.parse_args(arguments))
+    options = vars(_train_parser().parse_args(arguments))
     if options.pop("list"):
         print(_recipe_table())
         return
-    if (directory := options.pop("export_only")) is not None:
-        given = [name for name, value in options.items() if value != parser.get_default(name)]
+    if (directory := options.pop("export_only", None)) is not None:
+        given = [name for name, value in options.items() if value is not False]
         if given:
             raise BadRequest(
                 "--export-only: expected no other settings, the run has its own; "
@@ -36,58 +41,128 @@ def _train(arguments: Sequence[str] | None) -> None:
             )
         _export(Run(directory))
         return
-    settings = {
-        name: options.pop(name)
-        for name in ("save_dir", "plot", "device", "archives", "overwrite", "tensorboard")
-    }
-    recipe = recipes.get(options.pop("recipe")).override(**options)
-    run = Run(settings["save_dir"] or RUNS / recipe.name)
-    run.check_free(settings["overwrite"])
-
-    training = _import_training()
-    training.use_device(settings["device"])
-    summary = training.train(
-        recipe,
-        run,
-        archives=settings["archives"],
-        overwrite=settings["overwrite"],
-        plot=settings["plot"],
-        tensorboard=settings["tensorboard"],
-    )
+    overwrite, resume = options.pop("overwrite"), options.pop("resume")
+    name = options.pop("recipe", None)
+    run = Run(options.pop("save_dir", RUNS / (name or recipes.DEFAULT_RECIPE)))
+    if resume:
+        run.check_resumable()
+        _check_same(run, {**options, **({"name": name} if name else {})})
+        training = _import_training()
+        summary = training.resume(run)
+    else:
+        settings = {key: options.pop(key) for key in SETTINGS if key in options}
+        recipe = recipes.get(name or recipes.DEFAULT_RECIPE).override(**options)
+        run.check_free(overwrite)
+        training = _import_training()
+        summary = training.train(recipe, run, overwrite=overwrite, **settings)
     print(_summary_lines(summary["test"], run))
+
+
+def _check_same(run: Run, options: dict) -> None:
+    recipe = run.read_recipe()
+    began = {**vars(recipe), **recipe.arguments, **run.read_settings()}
+    for name, value in options.items():
+        if name in ("archives", "plot"):
+            value = str(Path(value).absolute())
+        if name not in began or began[name] != value:
+            raise BadRequest(
+                f"--resume goes on with the run in {run.directory} as it began: expected {name} "
+                f"{began.get(name)!r} or no word of it, received {value!r}"
+            )
 
 
 def _export(run: Run) -> None:
     run.read_recipe()
-    _quiet_tensorflow()
-    from keras_ae import export
-
+    with _quiet_tensorflow():
+        from keras_ae import export
     export.export_run(run)
     print(f"exported {run.directory}")
 
 
+def evaluate(arguments: Sequence[str] | None = None) -> int:
+    """Runs `evaluate.py` and returns its exit status."""
+    return _report("evaluate.py", lambda: _evaluate(arguments))
+
+
+def _evaluate(arguments: Sequence[str] | None) -> None:
+    options = vars(_evaluate_parser().parse_args(arguments))
+    device, latent_dim = options.pop("device"), options.pop("latent_dim")
+    named = {options.pop(name) for name in ("run", "load")} - {None}
+    if len(named) != 1:
+        received = " and ".join(sorted(named)) or "none"
+        raise BadRequest(f"expected one run directory, received {received}")
+    settings = Settings(**options)
+    run = Run(named.pop())
+    # All that can be refused without TensorFlow is refused at once.
+    recipe, dataset = run.read_trained()
+    settings.check_against(dataset)
+    trained_dim = recipe.arguments["latent_dim"]
+    if latent_dim not in (None, trained_dim):
+        raise BadRequest(
+            f"-z contradicts the run: expected {trained_dim} latent units, received {latent_dim}"
+        )
+
+    training = _import_training()
+    training.use_device(device)
+    with _quiet_tensorflow():
+        from keras_ae import evaluation, report
+    content = evaluation.evaluate(run, settings)
+    print(report.text(content, settings.only))
+    print(f"saved to {run.evaluation_report}")
+
+
 def _import_training():
-    _quiet_tensorflow()
-    from keras_ae import training
+    with _quiet_tensorflow():
+        from keras_ae import training
 
     return training
 
 
-def _quiet_tensorflow() -> None:
-    # Only what matters of TensorFlow's start-up messages.
+@contextlib.contextmanager
+def _quiet_tensorflow() -> Iterator[None]:
+    """Holds back what an import of TensorFlow writes to stderr, and shows it only if it fails.
+
+    Its libraries announce themselves there before any log level applies.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+# What a machine can refuse to do whatever the program is: a full disk, missing permissions.
+_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
+            errno.EIO, errno.EMFILE, errno.ENOMEM)  # fmt: skip
 
 
 def _report(program: str, command: Callable[[], None]) -> int:
     try:
         command()
     except BadRequest as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return 2
+        message, status = error, 2
+    except Interrupted as error:
+        message, status = error, 128 + error.signal_number
     except RunFailed as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return 1
-    return 0
+        message, status = error, 1
+    except KeyboardInterrupt:
+        message, status = "stopped by SIGINT", 128 + signal.SIGINT
+    except OSError as error:
+        if error.errno not in _MACHINE:
+            raise
+        message, status = error, 1
+    else:
+        return 0
+    print(f"{program}: {message}", file=sys.stderr)
+    return status
 
 
 def _train_parser() -> argparse.ArgumentParser:
@@ -98,10 +173,10 @@ def _train_parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
     )
     add = parser.add_argument
-    add("recipe", nargs="?", default=recipes.DEFAULT_RECIPE, metavar="RECIPE",
-        help="name of a recipe, see --list (default: %(default)s)")  # fmt: skip
+    add("recipe", nargs="?", metavar="RECIPE",
+        help=f"name of a recipe, see --list (default: {recipes.DEFAULT_RECIPE})")  # fmt: skip
     add("--list", action="store_true", default=False, help="list the recipes and exit")
-    add("--export-only", metavar="RUN", default=None,
+    add("--export-only", metavar="RUN",
         help="write the exports of a finished run anew, without training")  # fmt: skip
 
     model = parser.add_argument_group("model, where the recipe has it")
@@ -118,24 +193,74 @@ def _train_parser() -> argparse.ArgumentParser:
     add("--learning-rate", type=float, metavar="X", help="learning rate of Adam")
     add("--train-noise-std", type=float, metavar="X", help="noise on the training inputs")
     add("--seed", type=int, metavar="N", help="seed of everything random")
-    add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute")
+    add("--device", choices=recipes.DEVICES, help="where to compute")
+    add("--strategy", choices=recipes.STRATEGIES,
+        help="mirrored: split each batch over all devices of this machine")  # fmt: skip
 
     dataset = parser.add_argument_group("data")
     add = dataset.add_argument
     add("--dataset", metavar="NAME", help="TFDS name of 28x28 grey images")
-    add("--archives", metavar="DIR", default=None, help="directory of the dataset's archives")
+    add("--archives", metavar="DIR", help="directory of the dataset's archives")
     add("--train-images", type=int, metavar="N", help="use the first N training images only")
     add("--full-train", action="store_true", help="train on the validation images, too")
 
     output = parser.add_argument_group("output")
     add = output.add_argument
-    add("-s", "--save-dir", metavar="DIR", default=None,
+    add("-s", "--save-dir", metavar="DIR",
         help=f"run directory (default: {RUNS}/RECIPE)")  # fmt: skip
-    add("-p", "--plot", metavar="FILE", default=None,
+    add("-p", "--plot", metavar="FILE",
         help="plot of the loss, redrawn every epoch (default: DIR/loss.png)")  # fmt: skip
     add("--figures-every", type=int, metavar="N", help="epochs between figures")
+    add("--tensorboard", action="store_true", help="write TensorBoard logs")
+    earlier = output.add_mutually_exclusive_group()
+    add = earlier.add_argument
     add("--overwrite", action="store_true", default=False, help="replace an earlier run")
-    add("--tensorboard", action="store_true", default=False, help="write TensorBoard logs")
+    add("--resume", action="store_true", default=False, help="go on with an interrupted run")
+    return parser
+
+
+def _evaluate_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="evaluate.py",
+        description="Measure a trained autoencoder on test images, and write figures, numbers and "
+        "a report to RUN/evaluation. Model, data and their settings come from the run itself.",
+        epilog="Indices count the images of the test split in the order of TFDS, from 0. Stages: "
+        + "; ".join(f"{name}, {stage.title.lower()}" for name, stage in STAGES.items())
+        + ". With --only, the other stages of an earlier evaluation stay as they are.",
+        argument_default=argparse.SUPPRESS,
+    )
+
+    def number(add, flag: str, kind: type, help: str) -> None:
+        default = getattr(Settings, flag.lstrip("-").replace("-", "_"))
+        metavar = "N" if kind is int else "X"
+        add(flag, type=kind, metavar=metavar, help=f"{help} (default: {default})")
+
+    add = parser.add_argument
+    add("run", nargs="?", default=None, metavar="RUN", help="directory of a finished run")
+    add("-l", "--load", default=None, metavar="RUN", help="the same, as a flag")
+    add("-z", "--latent-dim", type=int, default=None, metavar="N",
+        help="latent units that the run must have")  # fmt: skip
+    add("--only", type=lambda names: tuple(names.split(",")), metavar="STAGE,STAGE",
+        help="run these stages only (default: all)")  # fmt: skip
+    add("--device", choices=recipes.DEVICES, default="auto", help="where to compute")
+    number(add, "--seed", int, "seed of noise, samples, binarization and map")
+
+    add = parser.add_argument_group("images").add_argument
+    number(add, "--clean-idx", int, "test image that leads the reconstructions")
+    number(add, "--denoise-idx", int, "test image that leads the denoised images")
+    number(add, "--noise-std", float, "standard deviation of the noise, before clipping to [0, 1]")
+    number(add, "--interp-idx1", int, "test image at the start of the interpolation")
+    number(add, "--interp-idx2", int, "test image at its end")
+    number(add, "--steps", int, "images of the interpolation, both ends included")
+
+    add = parser.add_argument_group("anomalies").add_argument
+    number(add, "--percentile", float, "percentile of the validation scores for the threshold")
+    add("--ood", metavar="NAME", help="TFDS name of another dataset to tell from the run's own")
+    add("--ood-archives", metavar="DIR", help="directory of that dataset's archives")
+
+    add = parser.add_argument_group("likelihood of variational autoencoders").add_argument
+    number(add, "--nll-samples", int, "importance samples for each image")
+    number(add, "--nll-images", int, "how many test images get them, from the first on")
     return parser
 
 

@@ -3,17 +3,23 @@
 import contextlib
 import dataclasses
 import difflib
+import fcntl
 import hashlib
+import logging
+import os
+import re
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
+from google.protobuf.json_format import ParseError
 
 from keras_ae.errors import BadRequest
-from keras_ae.files import replacing
+from keras_ae.files import clear_up, replacing
 from keras_ae.models.autoencoder import IMAGE_SHAPE
 
 VALIDATION_IMAGES = 5_000
@@ -107,7 +113,9 @@ def _read(name: str, archives: str | Path | None) -> tuple[dict[str, Split], str
     arrays = Path(builder.data_dir) / _ARRAYS
     splits = _read_arrays(arrays)
     if splits is None:
-        splits = _prepare(builder, archives)
+        with contextlib.suppress(OSError):
+            clear_up(builder.data_dir)
+        splits = _prepare(name, builder, archives)
         # TFDS' directory may be shared and read-only; then every start decodes again.
         with contextlib.suppress(OSError), replacing(arrays) as draft:
             np.savez(
@@ -137,12 +145,14 @@ def _builder(name: str):
         builder = tfds.builder(name)
     except tfds.core.DatasetNotFoundError as error:
         near = difflib.get_close_matches(name, tfds.list_builders(), n=3)
-        hint = f", did you mean {' or '.join(near)}?" if near else ""
+        hint = f", did you mean {' or '.join(near)}?" if near else ","
         raise BadRequest(f"expected the name of a TFDS dataset{hint} received {name!r}") from error
     except (ValueError, RuntimeError) as error:
         raise BadRequest(
             f"expected the name of a TFDS dataset, received {name!r}: {_first_line(error)}"
         ) from error
+    except ParseError as error:
+        raise _damaged(name, error) from error
     image = dict(builder.info.features).get("image")
     found = "no images" if image is None else f"{image.np_dtype.__name__} {list(image.shape)}"
     if found != f"uint8 {list(IMAGE_SHAPE)}":
@@ -168,26 +178,25 @@ def _find_archives(builder, archives: str | Path | None) -> Path | None:
     return archives
 
 
-def _prepare(builder, archives: Path | None) -> dict[str, Split]:
+def _prepare(name: str, builder, archives: Path | None) -> dict[str, Split]:
     import requests
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
     tfds.disable_progress_bar()
+    # Without a network TFDS tries again for minutes and warns each time; its error says it all.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
-        # TFDS keeps what it has extracted by file name alone, and MNIST and its successors share
-        # their file names. A directory of its own keeps one from being taken for another.
-        with tempfile.TemporaryDirectory() as extracted:
+        # TFDS would keep the unpacked archives under their own names, which are the same for
+        # several datasets, and take those of one for those of another.
+        with _one_at_a_time(builder), tempfile.TemporaryDirectory() as unpacked:
+            # A builder from before another process prepared the dataset does not know its splits.
+            builder = _builder(name)
             builder.download_and_prepare(
                 download_config=tfds.download.DownloadConfig(
-                    manual_dir=archives, extract_dir=extracted
+                    manual_dir=archives, extract_dir=unpacked
                 )
             )
-        return {
-            key: Split(batch["image"].numpy(), batch["label"].numpy())
-            for key, batch in builder.as_dataset(batch_size=-1).items()
-            if key in ("train", "test")
-        }
     except NonMatchingChecksumError as error:
         raise BadRequest(
             f"dataset {builder.name!r}: expected the original archives: {_first_line(error)}"
@@ -197,6 +206,35 @@ def _prepare(builder, archives: Path | None) -> dict[str, Split]:
             f"dataset {builder.name!r}: expected a download, or a directory with its archives "
             f"(--archives), received: {_first_line(error)}"
         ) from error
+    try:
+        splits = builder.as_dataset(batch_size=-1)
+        return {
+            key: Split(splits[key]["image"].numpy(), splits[key]["label"].numpy())
+            for key in ("train", "test")
+        }
+    except (tf.errors.OpError, KeyError) as error:
+        raise _damaged(builder.name, error) from error
+
+
+@contextlib.contextmanager
+def _one_at_a_time(builder) -> Iterator[None]:
+    """Lets one process prepare a dataset; TFDS fails if two do so at once. Others find it done."""
+    directory = Path(builder.data_dir)
+    if directory.is_dir():
+        yield
+        return
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with (directory.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _damaged(name: str, error: Exception) -> BadRequest:
+    directory = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+    return BadRequest(
+        f"expected what TFDS prepared as {name!r} in {directory}, received damaged files: remove "
+        f"{directory}/{name} and start again ({_first_line(error)})"
+    )
 
 
 def _read_arrays(path: Path) -> dict[str, Split] | None:
@@ -206,13 +244,19 @@ def _read_arrays(path: Path) -> dict[str, Split] | None:
                 key: Split(arrays[f"{key}_images"], arrays[f"{key}_labels"])
                 for key in ("train", "test")
             }
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+    except (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile):
         # Not there yet, or damaged: the archive format has checksums. It can be made again.
         return None
 
 
 def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]
+    # TensorFlow's messages begin with the name of a node.
+    return " ".join(re.sub(r"^{{.*?}}", "", str(error)).split())[:400]
+
+
+def cache_directory(name: str) -> Path:
+    """Returns the directory of a prepared dataset, where what is derived from it may be kept."""
+    return Path(_builder(name).data_dir)
 
 
 def to_float(images: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The two ways in which a command ends without its result, each told in one line."""
+"""The ways in which a command ends without its result, each told in one line."""
 
 
 class BadRequest(ValueError):
@@ -7,3 +7,11 @@ class BadRequest(ValueError):
 
 class RunFailed(RuntimeError):
     """A run that had begun could not be finished: exit status 1."""
+
+
+class Interrupted(RunFailed):
+    """A signal stopped a run that can go on later: exit status 128 and the signal's number."""
+
+    def __init__(self, message: str, signal_number: int):
+        super().__init__(message)
+        self.signal_number = signal_number

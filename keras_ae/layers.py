@@ -1,6 +1,7 @@
 """The one layer that Keras lacks."""
 
 import keras
+import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable(package="keras_ae")
@@ -29,10 +30,17 @@ class GaussianSampling(keras.layers.Layer):
         mean, log_variance = inputs
         if not training:
             return mean
+        rows, units = keras.ops.shape(mean)
+        # All replicas of a distribution strategy hold the same state of the generator. So each
+        # draws the noise of the global batch, as one device would, and takes its own rows.
+        replica = tf.distribute.get_replica_context()
         noise = keras.random.normal(
-            keras.ops.shape(mean), dtype=mean.dtype, seed=self.seed_generator
+            (rows * replica.num_replicas_in_sync, units),
+            dtype=mean.dtype,
+            seed=self.seed_generator,
         )
-        return mean + keras.ops.exp(log_variance / 2) * noise
+        start = rows * replica.replica_id_in_sync_group
+        return mean + keras.ops.exp(log_variance / 2) * noise[start : start + rows]
 
     def compute_output_shape(self, input_shape):
         return input_shape[0]

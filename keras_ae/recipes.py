@@ -2,8 +2,7 @@
 
 import dataclasses
 import difflib
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from keras_ae.errors import BadRequest
 
@@ -71,30 +70,116 @@ class Recipe:
                     f"expected one of {', '.join(self.arguments)} or a training setting, "
                     f"received {name}={value!r}"
                 )
-            _check_value(name, value)
+        check_values(overrides)
         arguments = {name: overrides.get(name, value) for name, value in self.arguments.items()}
         replaced = {name: value for name, value in overrides.items() if name in fields}
         return dataclasses.replace(self, arguments=arguments, **replaced)
 
 
-_POSITIVE_INTEGERS = ("latent_dim", "epochs", "batch_size", "figures_every", "train_images")
-_NUMBERS_FROM_ZERO = ("beta", "train_noise_std", "seed")
 ACTIVATIONS = ("relu", "tanh", "linear", "sigmoid", "elu", "gelu", "leaky_relu", "selu", "silu")
+DEVICES = ("auto", "cpu", "gpu")
+STRATEGIES = ("single", "mirrored")
 
 
-def _check_value(name: str, value) -> None:
-    if name in _POSITIVE_INTEGERS:
-        expected, good = "a positive integer", value > 0
-    elif name in _NUMBERS_FROM_ZERO:
-        expected, good = "a finite number, zero or more", math.isfinite(value) and value >= 0
-    elif name == "learning_rate":
-        expected, good = "a finite number above zero", math.isfinite(value) and value > 0
-    elif name in ("activation", "code_activation"):
-        expected, good = f"one of {', '.join(ACTIVATIONS)}", value in ACTIVATIONS
-    else:
-        return
-    if not good:
-        raise BadRequest(f"{name} must be {expected}, received {value!r}")
+def _is_count(value) -> bool:
+    return type(value) is int and 1 <= value < 2**31
+
+
+def _is_number(value, least: float = 0, below: float = 3e38) -> bool:
+    # Not a NaN, which compares as false, and not beyond float32.
+    return type(value) in (int, float) and least <= value < below
+
+
+# What each value has to be, in words and as a test: the one place for flags, Python and files.
+_RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
+    name: (expected, is_good)
+    for names, expected, is_good in (
+        (
+            "latent_dim lstm_units base_filters epochs batch_size figures_every parameters",
+            "a positive integer below 2147483648",
+            _is_count,
+        ),
+        (
+            "train_images",
+            "a positive integer below 2147483648",
+            lambda value: value is None or _is_count(value),
+        ),
+        (
+            "hidden_units dense_units filters",
+            "a list of positive integers below 2147483648",
+            lambda value: isinstance(value, list | tuple) and all(map(_is_count, value)),
+        ),
+        (
+            "seed",
+            "an integer from 0 to 2147483647",
+            lambda value: type(value) is int and 0 <= value < 2**31,
+        ),
+        (
+            "learning_rate",
+            "a finite number above zero",
+            lambda value: _is_number(value) and value > 0,
+        ),
+        ("beta train_noise_std l2", "a finite number, zero or more", _is_number),
+        (
+            "dropout",
+            "a number from 0 to below 1",
+            lambda value: _is_number(value, below=1),
+        ),
+        (
+            "reduce_on_plateau jit_compile full_train batch_normalization unroll tensorboard",
+            "true or false",
+            lambda value: type(value) is bool,
+        ),
+        (
+            "activation code_activation output_activation",
+            f"one of {', '.join(ACTIVATIONS)}",
+            lambda value: value in ACTIVATIONS,
+        ),
+        ("device", f"one of {', '.join(DEVICES)}", lambda value: value in DEVICES),
+        ("strategy", f"one of {', '.join(STRATEGIES)}", lambda value: value in STRATEGIES),
+        (
+            "name description source model dataset",
+            "text",
+            lambda value: isinstance(value, str),
+        ),
+        (
+            "archives plot",
+            "a path",
+            lambda value: value is None or isinstance(value, str),
+        ),
+    )
+    for name in names.split()
+}
+
+
+def check_values(values: Mapping[str, object]) -> None:
+    """Checks the values of a recipe's fields, of a model's arguments or of settings.
+
+    Args:
+        values: Values by name.
+
+    Raises:
+        BadRequest: If one has the wrong type or is out of range.
+    """
+    for name, value in values.items():
+        expected, is_good = _RULES[name]
+        if not is_good(value):
+            raise BadRequest(f"{name} must be {expected}, received {value!r}")
+
+
+def check_names(received: Iterable[str], expected: Iterable[str]) -> None:
+    """Checks that names are complete and none is unknown.
+
+    Raises:
+        BadRequest: If they are not the expected ones, in whatever order.
+    """
+    received, expected = set(received), set(expected)
+    if received != expected:
+        raise BadRequest(
+            f"expected the names {', '.join(sorted(expected))}, "
+            f"received {', '.join(sorted(received - expected)) or 'nothing'} beyond them and "
+            f"{', '.join(sorted(expected - received)) or 'nothing'} missing"
+        )
 
 
 def _vae(name: str, description: str, parameters: int, learning_rate: float, **arguments) -> Recipe:
@@ -268,3 +353,28 @@ def get(name: str) -> Recipe:
             f"received {name!r}"
         )
     return RECIPES[name]
+
+
+def from_config(config: Mapping[str, object]) -> Recipe:
+    """Returns the recipe whose fields `dataclasses.asdict` gave and JSON has kept.
+
+    Raises:
+        BadRequest: If a field or an argument is unknown, missing or has a wrong value.
+    """
+    check_names(config, [field.name for field in dataclasses.fields(Recipe)])
+    arguments = config["arguments"]
+    if not isinstance(arguments, dict):
+        raise BadRequest(f"arguments must be an object, received {arguments!r}")
+    fields = {name: value for name, value in config.items() if name != "arguments"}
+    check_values(fields)
+    recipe = get(fields["name"])
+    check_names(arguments, recipe.arguments)
+    check_values(arguments)
+    if fields["model"] != recipe.model:
+        raise BadRequest(f"model must be {recipe.model!r}, received {fields['model']!r}")
+    # JSON has no tuples.
+    arguments = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in arguments.items()
+    }
+    return Recipe(**fields, arguments=arguments)

@@ -2,14 +2,17 @@
 
 import contextlib
 import csv
+import fcntl
 import io
 import json
-import shutil
-import tempfile
+import os
+import shlex
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from keras_ae import __version__, files, recipes
 from keras_ae.errors import BadRequest
-from keras_ae.files import write_json, write_text
 from keras_ae.recipes import Recipe
 
 RUNS = Path("saved_models")
@@ -18,6 +21,15 @@ _PRETRAINED = (
     Path(__file__).parent / "pretrained",
     Path(__file__).parents[1] / RUNS / "pretrained",
 )
+
+# How a recipe is carried out, by name, with the value that holds where nothing is asked for.
+SETTINGS = {
+    "archives": None,
+    "plot": None,
+    "tensorboard": False,
+    "device": "auto",
+    "strategy": "single",
+}
 
 
 class Run:
@@ -45,6 +57,13 @@ class Run:
         self.reconstruction_figures = self.figures / "reconstructions_epoch_{epoch:04d}.png"
         self.sample_figures = self.figures / "samples_epoch_{epoch:04d}.png"
         self.tensorboard = self.directory / "tensorboard"
+        self.evaluation = self.directory / "evaluation"
+        self.evaluation_metrics = self.evaluation / "metrics.json"
+        self.evaluation_report = self.evaluation / "report.html"
+        self.scores = self.evaluation / "scores.csv"
+        # These two are there while a run is not finished.
+        self.checkpoints = self.directory / "backup"
+        self.lock = self.directory / "lock"
 
     def check_free(self, overwrite: bool) -> None:
         """Checks that a new run may be written here, and changes nothing.
@@ -56,52 +75,145 @@ class Run:
             BadRequest: If there is an earlier run and `overwrite` is false, something that is no
                 run, or no permission to write.
         """
-        directory = self.directory
-        if directory.exists() and not directory.is_dir():
-            raise BadRequest(f"expected a directory to save to, received the file {directory}")
-        if directory.is_dir() and any(directory.iterdir()):
-            if not self.config.is_file():
-                raise BadRequest(
-                    f"expected a new directory or an earlier run, received {directory}, "
-                    "which holds other files"
-                )
-            if not overwrite:
-                raise BadRequest(
-                    f"expected a new directory, received {directory}, which holds a run: "
-                    "choose another with --save-dir, or replace it with --overwrite"
-                )
-        existing = next(
-            path for path in (directory, *directory.absolute().parents) if path.exists()
-        )
-        try:
-            with tempfile.TemporaryFile(dir=existing):
-                pass
-        except OSError as error:
-            raise BadRequest(
-                f"expected a directory that can be written, received {directory}: {error.strerror}"
-            ) from error
+        files.check_writable(self.directory)
+        self._check_vacant(overwrite)
+        self._check_unlocked()
 
-    def begin(self, config: dict) -> None:
-        """Empties the directory, or makes it, and writes `config` to it."""
-        if self.directory.is_dir():
-            shutil.rmtree(self.directory)
-        self.figures.mkdir(parents=True)
-        files = {
+    def _check_vacant(self, overwrite: bool) -> None:
+        directory = self.directory
+        if not directory.is_dir() or not any(map(self._is_foreign, directory.iterdir())):
+            return
+        if not self.config.is_file():
+            raise BadRequest(
+                f"expected a new directory or an earlier run, received {directory}, "
+                "which holds other files"
+            )
+        if not overwrite:
+            kind, way = "a run", "choose another with --save-dir"
+            if not self.metrics.is_file():
+                kind, way = "an unfinished run", "go on with --resume"
+            raise BadRequest(
+                f"expected a new directory, received {directory}, which holds {kind}: "
+                f"{way}, or replace it with --overwrite"
+            )
+
+    def _is_foreign(self, path: Path) -> bool:
+        return path != self.lock and not files.is_unfinished(path)
+
+    def _check_unlocked(self) -> None:
+        with contextlib.suppress(FileNotFoundError), self.lock.open() as file:
+            self._claim(file, fcntl.LOCK_SH)
+
+    def _claim(self, file, kind: int) -> None:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadRequest(
+                f"expected a directory that nobody trains in, received {self.directory}, "
+                f"which process {self.lock.read_text().strip()} is writing to"
+            ) from error
+        if kind == fcntl.LOCK_EX and os.fstat(file.fileno()).st_nlink == 0:
+            # Its holder removed the file between our opening and locking it.
+            raise BadRequest(f"another process has just finished in {self.directory}: try again")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other trainers out of the directory, which is made if need be.
+
+        The operating system takes the lock back when the process ends, in whatever way. Then the
+        next one also clears up what was left half written.
+
+        Raises:
+            BadRequest: If another process holds the lock. The message has its number.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with self.lock.open("a+") as file:
+            self._claim(file, fcntl.LOCK_EX)
+            file.truncate(0)
+            print(os.getpid(), file=file, flush=True)
+            files.clear_up(self.directory)
+            try:
+                yield
+            finally:
+                self.lock.unlink(missing_ok=True)
+
+    def begin(self, config: dict, overwrite: bool) -> None:
+        """Empties the directory and writes `config` to it. Called under the lock.
+
+        Raises:
+            BadRequest: If `overwrite` is false and a run has come here since `check_free`.
+        """
+        self._check_vacant(overwrite)
+        for path in self.directory.iterdir():
+            # The earlier `config.json` stays up to the end: it tells that this is a run's place.
+            if path not in (self.lock, self.config):
+                files.remove(path)
+        listed = {
             name: path.relative_to(self.directory).as_posix()
             for name, path in vars(self).items()
-            if path not in (self.directory, self.config)
+            if path not in (self.directory, self.config, self.checkpoints, self.lock)
         }
-        write_json(self.config, {**config, "files": files})
+        files.write_json(self.config, {**config, "files": listed})
+
+    def check_resumable(self) -> None:
+        """Checks that an unfinished run lies here that this process may go on with.
+
+        Raises:
+            BadRequest: If there is none, or no permission to write.
+        """
+        self.read_recipe()
+        self.read_settings()
+        if self.metrics.is_file() and not self.checkpoints.is_dir():
+            raise BadRequest(
+                f"expected an unfinished run, received {self.directory}, which is finished"
+            )
+        files.check_writable(self.directory)
+        self._check_unlocked()
+
+    def check_same(self, config: dict) -> None:
+        """Checks that the run here began with what `config` says, which a resumed run would write.
+
+        Raises:
+            BadRequest: If the dataset is another. Other versions of packages only get a warning.
+        """
+        began = self.read_config()
+        if began["dataset"] != config["dataset"]:
+            raise BadRequest(
+                f"expected the dataset that the run in {self.directory} began with, "
+                f"{began['dataset']}, received {config['dataset']}"
+            )
+        if began.get("versions") != config["versions"]:
+            print(
+                f"warning: the run in {self.directory} began with other versions of the packages; "
+                "it may not end as it would have without interruption",
+                file=sys.stderr,
+            )
+
+    def resume_command(self, name: str) -> str:
+        """Returns the command line that goes on with a run of the recipe `name` here."""
+        command = ["python", "train.py", name, "--resume"]
+        if self.directory != RUNS / name:
+            command += ["--save-dir", str(self.directory)]
+        return shlex.join(command)
 
     def read_config(self) -> dict:
         """Returns the contents of `config.json`.
 
         Raises:
-            BadRequest: If the directory holds no run.
+            BadRequest: If the directory holds no run, or the file is damaged.
         """
-        with contextlib.suppress(OSError, json.JSONDecodeError):
-            return json.loads(self.config.read_text(encoding="utf-8"))
-        raise BadRequest(f"expected a run directory with a config.json, received {self.directory}")
+        if not self.config.is_file():
+            raise BadRequest(
+                f"expected a run directory with a config.json, received {self.directory}"
+            )
+        try:
+            config = json.loads(self.config.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise BadRequest(f"expected JSON in {self.config}, received: {error}") from error
+        for name in ("recipe", "settings", "dataset"):
+            if not isinstance(config, dict) or not isinstance(config.get(name), dict):
+                raise BadRequest(f"expected a JSON object {name!r} in {self.config}, received none")
+        return config
 
     def read_recipe(self) -> Recipe:
         """Returns the recipe that was trained, overrides included.
@@ -110,12 +222,51 @@ class Run:
             BadRequest: If the directory holds no run, or one of another version.
         """
         try:
-            return Recipe(**self.read_config()["recipe"])
-        except (KeyError, TypeError) as error:
+            return recipes.from_config(self.read_config()["recipe"])
+        except BadRequest as error:
+            raise BadRequest(f"in {self.config}: {error}") from error
+
+    def read_settings(self) -> dict:
+        """Returns how the run was carried out: the values by the names in `SETTINGS`.
+
+        Raises:
+            BadRequest: If the directory holds no run, or one of another version.
+        """
+        settings = self.read_config()["settings"]
+        try:
+            recipes.check_names(settings, SETTINGS)
+            recipes.check_values(settings)
+        except BadRequest as error:
+            raise BadRequest(f"in {self.config}: {error}") from error
+        return settings
+
+    def read_trained(self) -> tuple[Recipe, dict]:
+        """Returns what was trained, and the description of the dataset, of a trained run.
+
+        Raises:
+            BadRequest: If the directory holds no run, one of another version, or one without a
+                model.
+        """
+        recipe, config = self.read_recipe(), self.read_config()
+        versions, dataset = config.get("versions"), config["dataset"]
+        trained_with = versions.get("keras_ae") if isinstance(versions, dict) else None
+        # Versions with the same first two numbers read each other's runs.
+        if str(trained_with).split(".")[:2] != __version__.split(".")[:2]:
             raise BadRequest(
-                f"expected a recipe of this version of keras_ae in {self.config}, "
-                f"received another: {error}"
-            ) from error
+                f"expected a run of keras_ae {__version__} in {self.directory}, received one of "
+                f"{trained_with or 'an unknown version'}"
+            )
+        if type(dataset.get("test")) is not int or "checksum" not in dataset:
+            raise BadRequest(
+                f"expected the dataset's number of test images and its checksum in {self.config}, "
+                f"received {dataset}"
+            )
+        if not self.model.is_file():
+            raise BadRequest(
+                f"expected a finished run, received {self.directory}, which has no "
+                f"{self.model.name}"
+            )
+        return recipe, dataset
 
     def write_history(self, history: dict[str, list[float]]) -> None:
         """Writes `history.csv`: a column for each name, a row for each epoch."""
@@ -124,7 +275,7 @@ class Run:
         writer.writerow(["epoch", *history])
         for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
             writer.writerow([epoch, *values])
-        write_text(self.history, text.getvalue())
+        files.write_text(self.history, text.getvalue())
 
 
 def pretrained() -> dict[str, Run]:

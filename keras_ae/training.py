@@ -2,18 +2,22 @@
 
 import dataclasses
 import importlib.metadata
-import math
 import platform
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 
-from keras_ae import __version__, callbacks, data, evaluation, export, models
+from keras_ae import __version__, callbacks, data, evaluation, export, models, recipes
+from keras_ae.checkpoints import Checkpoints
 from keras_ae.errors import BadRequest, RunFailed
-from keras_ae.files import replacing, write_json
+from keras_ae.files import check_writable, remove, replacing, write_json
+from keras_ae.interrupts import Interrupts
 from keras_ae.optimizers import AdamL2
 from keras_ae.recipes import Recipe
 from keras_ae.runs import Run
@@ -24,9 +28,19 @@ VALIDATION_BATCH = 1000
 
 
 def build(recipe: Recipe) -> models.Autoencoder:
-    """Returns the recipe's model, with initial weights from the recipe's seed."""
+    """Returns the recipe's model, with initial weights from the recipe's seed.
+
+    Raises:
+        BadRequest: If the model's class has no use for the arguments together.
+    """
     keras.utils.set_random_seed(recipe.seed)
-    return getattr(models, recipe.model)(**recipe.arguments)
+    try:
+        return getattr(models, recipe.model)(**recipe.arguments)
+    except (ValueError, MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise BadRequest(
+            f"expected arguments that {recipe.model} can be built with, received "
+            f"{dict(recipe.arguments)}: {' '.join(str(error).split())[:200]}"
+        ) from error
 
 
 def train(
@@ -36,6 +50,8 @@ def train(
     overwrite: bool = False,
     plot: str | Path | None = None,
     tensorboard: bool = False,
+    device: str = "auto",
+    strategy: str = "single",
 ) -> dict[str, dict]:
     """Trains a recipe and writes the run directory.
 
@@ -46,77 +62,175 @@ def train(
         overwrite: Whether an earlier run in the directory may be replaced.
         plot: File of the loss curves; by default one in the run directory.
         tensorboard: Whether to write logs for TensorBoard to the run directory.
+        device: `auto`, `cpu` or `gpu`.
+        strategy: `single`, or `mirrored` to split each batch over all devices of that kind.
 
     Returns:
         The contents of `metrics.json`, see `evaluation.summarize`.
 
     Raises:
-        BadRequest: If the directory or the dataset cannot be used. Nothing has been written.
+        BadRequest: If the directory, the devices or the dataset cannot be used. Nothing has been
+            written.
         RunFailed: If the loss stopped being a number.
+        Interrupted: If SIGINT or SIGTERM came; `resume` goes on.
     """
     run.check_free(overwrite)
-    dataset = data.load(recipe.dataset, archives, recipe.full_train, recipe.train_images)
-    model = build(recipe)
+    settings = {
+        "archives": None if archives is None else str(Path(archives).absolute()),
+        "plot": None if plot is None else str(Path(plot).absolute()),
+        "tensorboard": tensorboard,
+        "device": device,
+        "strategy": strategy,
+    }
+    recipes.check_values(settings)
+    return _carry_out(recipe, run, settings, lambda config: run.begin(config, overwrite))
+
+
+def resume(run: Run) -> dict[str, dict]:
+    """Goes on with an interrupted run; the result is that of a run never interrupted.
+
+    Args:
+        run: Directory of the run, whose `config.json` says what to train and how.
+
+    Returns:
+        The contents of `metrics.json`, see `evaluation.summarize`.
+
+    Raises:
+        BadRequest: If there is no unfinished run, or the dataset or all checkpoints are damaged.
+        RunFailed: If the loss stopped being a number.
+        Interrupted: If SIGINT or SIGTERM came again.
+    """
+    run.check_resumable()
+    return _carry_out(run.read_recipe(), run, run.read_settings(), run.check_same)
+
+
+def _carry_out(
+    recipe: Recipe, run: Run, settings: dict, begin: Callable[[dict], None]
+) -> dict[str, dict]:
+    use_device(settings["device"])
+    distribution = _distribution(settings["strategy"])
+    _check_plot(settings["plot"])
+    dataset = data.load(
+        recipe.dataset, settings["archives"], recipe.full_train, recipe.train_images
+    )
+    _check_even(recipe.batch_size, len(dataset.train), distribution.num_replicas_in_sync)
     shuffled = data.ShuffledBatches(
         dataset.train.images, recipe.batch_size, recipe.seed, recipe.train_noise_std
     )
+    with distribution.scope():
+        model = build(recipe)
+        model.compile(
+            optimizer=AdamL2(recipe.learning_rate, l2=recipe.l2),
+            loss=model.training_loss,
+            # XLA cannot compile a step that several devices share.
+            jit_compile=recipe.jit_compile and distribution.num_replicas_in_sync == 1,
+            # Python sees the model ten times an epoch: often enough for the progress bar.
+            steps_per_execution=max(1, shuffled.steps // 10),
+        )
+        # A checkpoint is of variables that exist.
+        model.optimizer.build(model.trainable_variables)
+
+    hint = f"go on with: {run.resume_command(recipe.name)}"
+    with run.locked(), Interrupts(hint) as interrupts:
+        begin(_config(recipe, settings, dataset))
+        _fit(model, shuffled, recipe, run, settings, dataset, interrupts)
+        interrupts.check()
+        with replacing(run.model) as draft:
+            model.save(draft)
+        interrupts.check()
+        export.export_run(run, dataset)
+        interrupts.check()
+        summary = evaluation.summarize(model, dataset)
+        write_json(run.metrics, summary)
+        remove(run.checkpoints)
+    return summary
+
+
+def _fit(
+    model: models.Autoencoder,
+    shuffled: data.ShuffledBatches,
+    recipe: Recipe,
+    run: Run,
+    settings: dict,
+    dataset: data.Dataset,
+    interrupts: Interrupts,
+) -> None:
     validation = None
     if len(dataset.validation):
         validation = data.batches(dataset.validation.images, VALIDATION_BATCH)
-    model.compile(
-        optimizer=AdamL2(recipe.learning_rate, l2=recipe.l2),
-        loss=model.training_loss,
-        jit_compile=recipe.jit_compile,
-        # Python sees the model ten times an epoch: often enough for the progress bar.
-        steps_per_execution=max(1, shuffled.steps // 10),
+    curves = callbacks.LossPlot(settings["plot"] or run.loss_plot)
+    # PyTorch's defaults. Its threshold is relative; at these losses that is as good as none.
+    schedule = callbacks.PlateauSchedule(
+        "loss" if validation is None else "val_loss", factor=0.1, patience=10, min_delta=0.0
     )
-
-    run.begin(_config(recipe, dataset, archives))
-    curves = callbacks.LossPlot(plot or run.loss_plot)
-    monitored = "loss" if validation is None else "val_loss"
+    stateful = {"curves": curves}
+    if recipe.reduce_on_plateau:
+        stateful["schedule"] = schedule
+    checkpoints = Checkpoints(run.checkpoints, model, stateful, shuffled.steps, interrupts)
     all_callbacks = [
+        _FiniteLosses(),
+        *([schedule] if recipe.reduce_on_plateau else []),
         shuffled,
-        keras.callbacks.TerminateOnNaN(),
         *_figures(recipe, run, model, dataset),
         curves,
         keras.callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, logs: run.write_history(curves.history)
         ),
+        *([keras.callbacks.TensorBoard(run.tensorboard)] if settings["tensorboard"] else []),
+        *([] if sys.stdout.isatty() else [_EpochLines()]),
+        checkpoints,
     ]
-    if recipe.reduce_on_plateau:
-        # PyTorch's defaults. Its threshold is relative; at these losses that is as good as none.
-        schedule = keras.callbacks.ReduceLROnPlateau(
-            monitored, factor=0.1, patience=10, min_delta=0.0
-        )
-        all_callbacks.insert(0, schedule)
-    if tensorboard:
-        all_callbacks.append(keras.callbacks.TensorBoard(run.tensorboard))
-    interactive = sys.stdout.isatty()
-    if not interactive:
-        all_callbacks.append(_EpochLines())
-    model.fit(
-        shuffled.dataset,
-        validation_data=validation,
+    first_epoch, first_step = checkpoints.restore()
+    if (first_epoch, first_step) == (0, 0):
+        checkpoints.save(0, 0)
+    verbose = 1 if sys.stdout.isatty() else 0
+    # One list for several calls of `fit`, which would make one for each out of callbacks.
+    callback_list = keras.callbacks.CallbackList(
+        all_callbacks,
+        add_history=True,
+        add_progbar=verbose == 1,
+        model=model,
+        verbose=verbose,
         epochs=recipe.epochs,
-        shuffle=False,
-        callbacks=all_callbacks,
-        verbose=1 if interactive else 0,
+        steps=shuffled.steps,
     )
-    loss = curves.history["loss"][-1]
-    if not math.isfinite(loss):
-        raise RunFailed(
-            f"the loss of epoch {len(curves.history['loss'])} is {loss}: expected a finite number; "
-            "try a lower --learning-rate"
+
+    def fit(batches: tf.data.Dataset, initial_epoch: int, epochs: int) -> None:
+        model.fit(
+            batches,
+            validation_data=validation,
+            initial_epoch=initial_epoch,
+            epochs=epochs,
+            shuffle=False,
+            callbacks=callback_list,
+            verbose=verbose,
         )
 
-    with replacing(run.model) as draft:
-        model.save(draft)
-    summary = evaluation.summarize(model, dataset)
-    write_json(run.metrics, summary)
-    # With unrolled LSTMs this takes a while.
-    print("exporting", flush=True)
-    export.export_run(run, dataset)
-    return summary
+    try:
+        if first_step:
+            fit(shuffled.dataset.skip(first_step), first_epoch, first_epoch + 1)
+            first_epoch += 1
+        fit(shuffled.dataset, first_epoch, recipe.epochs)
+    except _LossNotFinite as error:
+        name, value, epoch = error.args
+        step = _first_bad_step(model, shuffled, checkpoints)
+        raise RunFailed(
+            f"{name} became {value} in epoch {epoch + 1}{step}: expected a finite number; start "
+            "again with --overwrite and a lower --learning-rate"
+        ) from error
+
+
+def _first_bad_step(model, shuffled: data.ShuffledBatches, checkpoints: Checkpoints) -> str:
+    # `fit` shows the mean loss every tenth of an epoch. So the steps since the last checkpoint
+    # are taken again, one at a time.
+    if model.distribute_strategy.num_replicas_in_sync == 1:
+        epoch, first_step = checkpoints.restore()
+        shuffled.on_epoch_begin(epoch)
+        batches = shuffled.dataset.skip(first_step)
+        for step, (inputs, targets) in enumerate(batches, start=first_step + 1):
+            if not np.isfinite(model.train_on_batch(inputs, targets, return_dict=True)["loss"]):
+                return f" at step {step}"
+    return ""
 
 
 def use_device(device: str) -> None:
@@ -134,15 +248,57 @@ def use_device(device: str) -> None:
         raise BadRequest("--device gpu: expected a GPU that TensorFlow can use, received none")
 
 
-def _config(recipe: Recipe, dataset: data.Dataset, archives: str | Path | None) -> dict:
+def _distribution(strategy: str) -> tf.distribute.Strategy:
+    if strategy == "single":
+        return tf.distribute.get_strategy()
+    cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec()
+    machines = sum(cluster.num_tasks(job) for job in cluster.jobs)
+    if machines > 1:
+        raise BadRequest(
+            "--strategy mirrored: expected one machine, since fit of Keras 3 does not support "
+            f"more, received {machines} in TF_CONFIG"
+        )
+    devices = [device.name for device in tf.config.list_logical_devices("GPU")]
+    if devices:
+        return tf.distribute.MirroredStrategy(devices)
+    # By default one CPU device would be taken, and collectives that work once in a process.
+    devices = [device.name for device in tf.config.list_logical_devices("CPU")]
+    return tf.distribute.MirroredStrategy(devices, tf.distribute.ReductionToOneDevice())
+
+
+def _check_even(batch_size: int, images: int, replicas: int) -> None:
+    # Each device averages over its part. The mean of these means is that of the batch where the
+    # parts are equal; a device without any image would even bring in 0 / 0.
+    for size in (min(batch_size, images), images % batch_size):
+        if size % replicas:
+            raise BadRequest(
+                f"--strategy mirrored: expected batches that split evenly over {replicas} devices, "
+                f"received one of {size} images; change --batch-size or --train-images"
+            )
+
+
+def _check_plot(plot: str | None) -> None:
+    if plot is None:
+        return
+    path = Path(plot)
+    known = Figure().canvas.get_supported_filetypes()
+    if path.suffix.removeprefix(".") not in known or path.is_dir():
+        raise BadRequest(
+            f"--plot: expected a file with one of the endings {', '.join(known)}, received {plot}"
+        )
+    check_writable(path.parent)
+
+
+def _config(recipe: Recipe, settings: dict, dataset: data.Dataset) -> dict:
     packages = ("tensorflow", "keras", "numpy", "tensorflow-datasets")
     return {
         "recipe": dataclasses.asdict(recipe),
+        "settings": settings,
         "dataset": {
             "name": dataset.name,
             "version": dataset.version,
             "checksum": dataset.checksum,
-            "archives": None if archives is None else str(Path(archives).absolute()),
+            "archives": settings["archives"],
             "train": len(dataset.train),
             "validation": len(dataset.validation),
             "test": len(dataset.test),
@@ -171,6 +327,25 @@ def _figures(recipe: Recipe, run: Run, model, dataset: data.Dataset) -> list:
         latents = model.prior_step(FIGURE_SAMPLES, recipe.seed).numpy()
         drawn.append(callbacks.SampleFigures(latents, run.sample_figures, recipe.figures_every))
     return drawn
+
+
+class _LossNotFinite(Exception):
+    """Name of the loss, value and epoch, counted from 0."""
+
+
+class _FiniteLosses(keras.callbacks.Callback):
+    """Stops before anything is drawn or saved of a model that is lost."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        for name, value in logs.items():
+            if not np.isfinite(value):
+                raise _LossNotFinite(name, value, self.epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.on_train_batch_end(None, logs)
 
 
 class _EpochLines(keras.callbacks.Callback):

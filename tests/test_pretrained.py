@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks.pretrained import SHIPPED, replace_serving_example, ship
+from benchmarks.pretrained import SERVED, SHIPPED, ship, update_readme
 from keras_ae import data, runs
 from keras_ae.loading import load_run
 from keras_ae.recipes import RECIPES
@@ -96,14 +96,35 @@ def check_serving_example(readme: str, run: Run) -> None:
     assert actual == {**expected, "scores": pytest.approx(expected["scores"], rel=1e-5)}
 
 
-def test_serving_example_can_be_written_for_a_model(shipped):
-    check_serving_example(replace_serving_example(README, shipped), shipped)
+def results(readme: str) -> dict[str, list[str]]:
+    """Returns the cells of the README's results by recipe."""
+    rows = re.findall(
+        r"^\| \[`([\w-]+)`\]\(saved_models/pretrained/.*?\) \| (.*) \|$", readme, re.M
+    )
+    return {name: cells.split(" | ") for name, cells in rows}
 
 
-@pytest.mark.skipif("mlp" not in MODELS, reason="`mlp` is not among the shipped models yet")
+def test_readme_can_be_written_for_fresh_models(mlp_run, tmp_path):
+    run = Run(tmp_path / SERVED)
+    ship(mlp_run, run, commit="0" * 40)
+    readme = update_readme(README, tmp_path)
+    check_serving_example(readme, run)
+    assert list(results(readme)) == [SERVED]
+    assert update_readme(readme, tmp_path) == readme
+
+
+@pytest.mark.skipif(SERVED not in MODELS, reason=f"`{SERVED}` is not among the shipped models yet")
 def test_serving_example_of_the_readme_is_answered_so():
-    assert "saved_models/pretrained/mlp/saved_model:/models/mlp/1" in README
-    check_serving_example(README, MODELS["mlp"])
+    path = MODELS[SERVED].saved_model.relative_to(PROJECT).as_posix()
+    assert f'"$PWD/{path}:/models/{SERVED}/1"' in README
+    check_serving_example(README, MODELS[SERVED])
+
+
+@pytest.mark.parametrize("run", MODELS.values(), ids=MODELS)
+def test_readme_has_the_results_of_the_shipped_model(run):
+    test = json.loads(run.metrics.read_text("utf-8"))["test"]
+    cells = results(README)[run.directory.name]
+    assert {f"{test['mse']:.4f}", f"{test['pca_mse']:.4f}"} <= set(cells)
 
 
 def test_classifier_of_the_readme_learns_on_a_frozen_encoder(dataset):
