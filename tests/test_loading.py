@@ -134,8 +134,11 @@ def test_damaged_file_is_refused(damage, mlp_run, tmp_path):
 def test_wheel_carries_the_shipped_models(shipped, mlp_run, digits, tmp_path):
     """`pip install` of a real wheel, in an environment of its own, away from the checkout."""
     project = tmp_path / "project"
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "data", "build", "*.egg-info")
-    shutil.copytree(PROJECT, project, ignore=ignored)
+    for name in ("keras_ae", "saved_models/pretrained"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PROJECT / name, project / name, ignore=ignored)
+    for name in ("README.md", "pyproject.toml", "requirements.txt"):
+        shutil.copy(PROJECT / name, project)
     shutil.copytree(shipped.directory, project / "saved_models" / "pretrained" / "tiny")
 
     def run(*command, cwd=tmp_path) -> str:
