@@ -113,9 +113,9 @@ import keras_ae
 model = keras_ae.load("{recipe.name}")
 ```
 
-Images are float32 `[n, 28, 28, 1]` with values in [0, 1]. The signatures of `saved_model/` are those
-of every model, see the project's README. `detect` calls an image anomalous when its score exceeds
-{export[threshold]:.6g}, which is percentile {export[threshold_percentile]:g} of the scores of the
+Images are float32 `[n, 28, 28, 1]` with values in [0, 1]. The signatures of `saved_model/` are
+those of every model, see the project's README. `detect` calls an image anomalous when its score
+exceeds {export[threshold]:.6g}, percentile {export[threshold_percentile]:g} of the scores of the
 {export[split]} images. The model knows the images of this one dataset and no others.
 
 ## Measured
@@ -136,11 +136,11 @@ images, where the Keras model has {litert[keras_mse]:.6f}:
 |---|---|
 | recipe | `{recipe.name}`, from source {recipe.source} |
 | model | `{recipe.model}({arguments})`, {recipe.parameters:,} parameters |
-| training | {recipe.epochs} epochs, batches of {recipe.batch_size}, Adam at {recipe.learning_rate:g} |
-| L2 into the gradient | {recipe.l2:g} |
+| training | {recipe.epochs} epochs, batches of {recipe.batch_size} |
+| Adam | learning rate {recipe.learning_rate:g}, L2 in the gradient {recipe.l2:g} |
 | seed | {recipe.seed} |
 | data | TFDS `{dataset[name]}` {dataset[version]}, SHA-256 `{dataset[checksum]}` |
-| images | {dataset[train]:,} to train, {dataset[validation]:,} to validate, {dataset[test]:,} to test |
+| images | train {dataset[train]:,}, validation {dataset[validation]:,}, test {dataset[test]:,} |
 | versions | {versions} |
 | commit | `{commit}` |
 """

@@ -14,6 +14,7 @@ from keras_ae import recipes
 from keras_ae.errors import BadRequest, Interrupted, RunFailed
 from keras_ae.recipes import RECIPES, Recipe
 from keras_ae.runs import RUNS, SETTINGS, Run
+from keras_ae.settings import STAGES, Settings
 
 
 class _Parser(argparse.ArgumentParser):
@@ -76,6 +77,38 @@ def _export(run: Run) -> None:
         from keras_ae import export
     export.export_run(run)
     print(f"exported {run.directory}")
+
+
+def evaluate(arguments: Sequence[str] | None = None) -> int:
+    """Runs `evaluate.py` and returns its exit status."""
+    return _report("evaluate.py", lambda: _evaluate(arguments))
+
+
+def _evaluate(arguments: Sequence[str] | None) -> None:
+    options = vars(_evaluate_parser().parse_args(arguments))
+    device, latent_dim = options.pop("device"), options.pop("latent_dim")
+    named = {options.pop(name) for name in ("run", "load")} - {None}
+    if len(named) != 1:
+        received = " and ".join(sorted(named)) or "none"
+        raise BadRequest(f"expected one run directory, received {received}")
+    settings = Settings(**options)
+    run = Run(named.pop())
+    # All that can be refused without TensorFlow is refused at once.
+    recipe, dataset = run.read_trained()
+    settings.check_against(dataset)
+    trained_dim = recipe.arguments["latent_dim"]
+    if latent_dim not in (None, trained_dim):
+        raise BadRequest(
+            f"-z contradicts the run: expected {trained_dim} latent units, received {latent_dim}"
+        )
+
+    training = _import_training()
+    training.use_device(device)
+    with _quiet_tensorflow():
+        from keras_ae import evaluation, report
+    content = evaluation.evaluate(run, settings)
+    print(report.text(content, settings.only))
+    print(f"saved to {run.evaluation_report}")
 
 
 def _import_training():
@@ -183,6 +216,51 @@ def _train_parser() -> argparse.ArgumentParser:
     add = earlier.add_argument
     add("--overwrite", action="store_true", default=False, help="replace an earlier run")
     add("--resume", action="store_true", default=False, help="go on with an interrupted run")
+    return parser
+
+
+def _evaluate_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="evaluate.py",
+        description="Measure a trained autoencoder on test images, and write figures, numbers and "
+        "a report to RUN/evaluation. Model, data and their settings come from the run itself.",
+        epilog="Indices count the images of the test split in the order of TFDS, from 0. Stages: "
+        + "; ".join(f"{name}, {stage.title.lower()}" for name, stage in STAGES.items())
+        + ". With --only, the other stages of an earlier evaluation stay as they are.",
+        argument_default=argparse.SUPPRESS,
+    )
+
+    def number(add, flag: str, kind: type, help: str) -> None:
+        default = getattr(Settings, flag.lstrip("-").replace("-", "_"))
+        metavar = "N" if kind is int else "X"
+        add(flag, type=kind, metavar=metavar, help=f"{help} (default: {default})")
+
+    add = parser.add_argument
+    add("run", nargs="?", default=None, metavar="RUN", help="directory of a finished run")
+    add("-l", "--load", default=None, metavar="RUN", help="the same, as a flag")
+    add("-z", "--latent-dim", type=int, default=None, metavar="N",
+        help="latent units that the run must have")  # fmt: skip
+    add("--only", type=lambda names: tuple(names.split(",")), metavar="STAGE,STAGE",
+        help="run these stages only (default: all)")  # fmt: skip
+    add("--device", choices=recipes.DEVICES, default="auto", help="where to compute")
+    number(add, "--seed", int, "seed of noise, samples, binarization and map")
+
+    add = parser.add_argument_group("images").add_argument
+    number(add, "--clean-idx", int, "test image that leads the reconstructions")
+    number(add, "--denoise-idx", int, "test image that leads the denoised images")
+    number(add, "--noise-std", float, "standard deviation of the noise, before clipping to [0, 1]")
+    number(add, "--interp-idx1", int, "test image at the start of the interpolation")
+    number(add, "--interp-idx2", int, "test image at its end")
+    number(add, "--steps", int, "images of the interpolation, both ends included")
+
+    add = parser.add_argument_group("anomalies").add_argument
+    number(add, "--percentile", float, "percentile of the validation scores for the threshold")
+    add("--ood", metavar="NAME", help="TFDS name of another dataset to tell from the run's own")
+    add("--ood-archives", metavar="DIR", help="directory of that dataset's archives")
+
+    add = parser.add_argument_group("likelihood of variational autoencoders").add_argument
+    number(add, "--nll-samples", int, "importance samples for each image")
+    number(add, "--nll-images", int, "how many test images get them, from the first on")
     return parser
 
 

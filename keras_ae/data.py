@@ -3,11 +3,14 @@
 import contextlib
 import dataclasses
 import difflib
+import fcntl
 import hashlib
+import logging
 import os
 import re
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -112,7 +115,7 @@ def _read(name: str, archives: str | Path | None) -> tuple[dict[str, Split], str
     if splits is None:
         with contextlib.suppress(OSError):
             clear_up(builder.data_dir)
-        splits = _prepare(builder, archives)
+        splits = _prepare(name, builder, archives)
         # TFDS' directory may be shared and read-only; then every start decodes again.
         with contextlib.suppress(OSError), replacing(arrays) as draft:
             np.savez(
@@ -142,7 +145,7 @@ def _builder(name: str):
         builder = tfds.builder(name)
     except tfds.core.DatasetNotFoundError as error:
         near = difflib.get_close_matches(name, tfds.list_builders(), n=3)
-        hint = f", did you mean {' or '.join(near)}?" if near else ""
+        hint = f", did you mean {' or '.join(near)}?" if near else ","
         raise BadRequest(f"expected the name of a TFDS dataset{hint} received {name!r}") from error
     except (ValueError, RuntimeError) as error:
         raise BadRequest(
@@ -175,16 +178,20 @@ def _find_archives(builder, archives: str | Path | None) -> Path | None:
     return archives
 
 
-def _prepare(builder, archives: Path | None) -> dict[str, Split]:
+def _prepare(name: str, builder, archives: Path | None) -> dict[str, Split]:
     import requests
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
     tfds.disable_progress_bar()
+    # Without a network TFDS tries again for minutes and warns each time; its error says it all.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         # TFDS would keep the unpacked archives under their own names, which are the same for
         # several datasets, and take those of one for those of another.
-        with tempfile.TemporaryDirectory() as unpacked:
+        with _one_at_a_time(builder), tempfile.TemporaryDirectory() as unpacked:
+            # A builder from before another process prepared the dataset does not know its splits.
+            builder = _builder(name)
             builder.download_and_prepare(
                 download_config=tfds.download.DownloadConfig(
                     manual_dir=archives, extract_dir=unpacked
@@ -207,6 +214,19 @@ def _prepare(builder, archives: Path | None) -> dict[str, Split]:
         }
     except (tf.errors.OpError, KeyError) as error:
         raise _damaged(builder.name, error) from error
+
+
+@contextlib.contextmanager
+def _one_at_a_time(builder) -> Iterator[None]:
+    """Lets one process prepare a dataset; TFDS fails if two do so at once. Others find it done."""
+    directory = Path(builder.data_dir)
+    if directory.is_dir():
+        yield
+        return
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with (directory.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _damaged(name: str, error: Exception) -> BadRequest:
@@ -232,6 +252,11 @@ def _read_arrays(path: Path) -> dict[str, Split] | None:
 def _first_line(error: Exception) -> str:
     # TensorFlow's messages begin with the name of a node.
     return " ".join(re.sub(r"^{{.*?}}", "", str(error)).split())[:400]
+
+
+def cache_directory(name: str) -> Path:
+    """Returns the directory of a prepared dataset, where what is derived from it may be kept."""
+    return Path(_builder(name).data_dir)
 
 
 def to_float(images: np.ndarray) -> np.ndarray:

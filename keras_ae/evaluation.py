@@ -1,9 +1,22 @@
-"""Measures a trained model on data."""
+"""Measures a trained model on data, and writes what it finds."""
+
+import contextlib
+import hashlib
+import importlib
+import json
+import time
+from pathlib import Path
 
 import numpy as np
 
-from keras_ae import data, metrics
+from keras_ae import __version__, data, metrics, report, stages
+from keras_ae.callbacks import save_figure
+from keras_ae.errors import BadRequest
+from keras_ae.files import check_writable, write_json, write_text
+from keras_ae.loading import load_run
 from keras_ae.models import Autoencoder, VariationalAutoencoder
+from keras_ae.runs import Run
+from keras_ae.settings import STAGES, Settings
 
 
 def summarize(model: Autoencoder, dataset: data.Dataset) -> dict[str, dict]:
@@ -42,3 +55,123 @@ def summarize(model: Autoencoder, dataset: data.Dataset) -> dict[str, dict]:
             batches = data.batches(split.images, batch_size=1000)
             summary[name] |= model.evaluate(batches, verbose=0, return_dict=True)
     return summary
+
+
+def evaluate(run: Run, settings: Settings) -> dict:
+    """Runs stages of an evaluation and writes `evaluation/` in the run directory.
+
+    Each stage, when it is done, replaces what an earlier evaluation of the same model said about
+    it: its figures, its part of `metrics.json` and of `report.html`. Everything else stays.
+
+    Args:
+        run: A finished run.
+        settings: What to evaluate, and how.
+
+    Returns:
+        The contents of `evaluation/metrics.json`: `run`, the model's description; `units` by
+        measure; and in `stages`, by name, the `settings` that it depends on, its `tables` with
+        `caption` and `rows`, the captions of its `figures` by file, and the reasons for what was
+        `skipped`.
+
+    Raises:
+        BadRequest: If the run, a setting or a dataset cannot be used. Nothing has been written.
+    """
+    context = _load(run, settings)
+    with run.locked():
+        return _run_stages(context)
+
+
+def _run_stages(context: stages.Context) -> dict:
+    run, settings = context.run, context.settings
+    run.evaluation.mkdir(exist_ok=True)
+    content = {"run": _describe(context), "units": report.units(), "stages": {}}
+    content["stages"] = _earlier(run, content)
+    names = [name for name in STAGES if name in settings.only]
+    for position, name in enumerate(names, start=1):
+        print(f"[{position}/{len(names)}] {STAGES[name].title} ...", end=" ", flush=True)
+        started = time.monotonic()
+        try:
+            # scikit-learn comes with some of them, and training does without it.
+            section = importlib.import_module(f"keras_ae.stages.{name}").run(context)
+        except stages.Skipped as reason:
+            section = stages.Section(skipped={name: str(reason)})
+            print("skipped:", reason, flush=True)
+        else:
+            print(f"{time.monotonic() - started:.1f} s", flush=True)
+        _write(run, content, name, section, settings)
+    return content
+
+
+def _load(run: Run, settings: Settings) -> stages.Context:
+    recipe, trained_on = run.read_trained()
+    settings.check_against(trained_on)
+    archives = trained_on.get("archives")
+    # A run may have moved. The checksum tells whether the data are still the same.
+    if archives is not None and not Path(archives).is_dir():
+        archives = None
+    dataset = data.load(recipe.dataset, archives, recipe.full_train, recipe.train_images)
+    if dataset.checksum != trained_on["checksum"]:
+        raise BadRequest(
+            f"dataset {recipe.dataset!r} must be that of the run: expected checksum "
+            f"{trained_on['checksum']}, received {dataset.checksum}"
+        )
+    ood = None if settings.ood is None else data.load(settings.ood, settings.ood_archives)
+    model = load_run(run)
+    check_writable(run.evaluation)
+    return stages.Context(run, recipe, model, dataset, ood, settings)
+
+
+def _describe(context: stages.Context) -> dict:
+    recipe, dataset = context.recipe, context.dataset
+    return {
+        "recipe": recipe.name,
+        "description": recipe.description,
+        "latent_dim": context.model.latent_dim,
+        "parameters": context.model.count_params(),
+        "epochs": recipe.epochs,
+        "seed": recipe.seed,
+        "dataset": dataset.name,
+        "dataset_checksum": dataset.checksum,
+        "train_images": len(dataset.train),
+        "test_images": len(dataset.test),
+        "model_checksum": hashlib.sha256(context.run.model.read_bytes()).hexdigest(),
+        "keras_ae": __version__,
+    }
+
+
+def _earlier(run: Run, content: dict) -> dict:
+    """Returns the stages of an earlier evaluation of the same model, if there is one."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        earlier = json.loads(run.evaluation_metrics.read_text(encoding="utf-8"))
+        if {key: earlier[key] for key in ("run", "units")} == {
+            key: content[key] for key in ("run", "units")
+        }:
+            return earlier["stages"]
+    return {}
+
+
+def _write(run: Run, content: dict, name: str, section: stages.Section, settings: Settings) -> None:
+    figures = {}
+    for figure_name, (caption, figure) in section.figures.items():
+        file = f"{name}_{figure_name}.png"
+        save_figure(figure, run.evaluation / file)
+        figures[file] = caption
+    for file, text in section.files.items():
+        write_text(run.evaluation / file, text)
+    done = content["stages"] | {
+        name: {
+            "settings": {key: getattr(settings, key) for key in STAGES[name].settings},
+            "tables": {
+                key: {"caption": caption, "rows": rows}
+                for key, (caption, rows) in section.tables.items()
+            },
+            "figures": figures,
+            "skipped": section.skipped,
+        }
+    }
+    content["stages"] = {key: done[key] for key in STAGES if key in done}
+    write_json(run.evaluation_metrics, content)
+    write_text(run.evaluation_report, report.page(content, run.evaluation))
+    for path in run.evaluation.glob(f"{name}_*.png"):
+        if path.name not in figures:
+            path.unlink()

@@ -36,6 +36,10 @@ from keras_ae.runs import Run
 
 # One image in a hundred of those that the model was meant for is flagged.
 THRESHOLD_PERCENTILE = 99.0
+# Above this multiple of the Keras model's error, a quantized file does more harm than good. It
+# happens where batch normalization has units of no variance: folded into the next weights, their
+# huge factors leave nothing of the other weights in 8 bits.
+QUANTIZATION_LIMIT = 1.1
 # Enough for the third digit of the error, and a few seconds for the slowest model.
 _LITERT_IMAGES = 500
 
@@ -44,7 +48,8 @@ def export_run(run: Run, dataset: data.Dataset | None = None) -> dict:
     """Writes all exports of a finished run, from its `model.keras`.
 
     They are the encoder and the decoder as Keras files that load without this package, the
-    SavedModel, LiteRT files in float32 and with dynamic-range quantization, and `export.json`.
+    SavedModel, LiteRT files in float32 and with dynamic-range quantization, and `export.json`. The
+    quantized file is left out where it would cost more than a tenth of the error.
 
     Args:
         run: The run.
@@ -74,23 +79,23 @@ def export_run(run: Run, dataset: data.Dataset | None = None) -> dict:
         export_litert(model, draft, quantized_draft, threshold)
 
     images = images[:_LITERT_IMAGES]
+    keras_mse = _error(images, model.reconstruct(images))
+    litert = {
+        path.name: {
+            "bytes": path.stat().st_size,
+            "mse": _error(images, _reconstruct_with_litert(path, images)),
+        }
+        for path in (run.litert, run.litert_quantized)
+    }
+    if litert[run.litert_quantized.name]["mse"] > QUANTIZATION_LIMIT * keras_mse:
+        run.litert_quantized.unlink()
     files = (path for path in run.saved_model.rglob("*") if path.is_file())
     report = {
         "threshold": threshold,
         "threshold_percentile": THRESHOLD_PERCENTILE,
         "split": split,
         "saved_model": {"bytes": sum(path.stat().st_size for path in files)},
-        "litert": {
-            "images": len(images),
-            "keras_mse": _error(images, model.reconstruct(images)),
-            **{
-                path.name: {
-                    "bytes": path.stat().st_size,
-                    "mse": _error(images, _reconstruct_with_litert(path, images)),
-                }
-                for path in (run.litert, run.litert_quantized)
-            },
-        },
+        "litert": {"images": len(images), "keras_mse": keras_mse, **litert},
     }
     write_json(run.export, report)
     return report
@@ -127,8 +132,8 @@ def _endpoints(model: Autoencoder, threshold: float) -> dict[str, tuple[Callable
 
     def detect(images):
         scores = model.score_step(images)
-        # Said this way round, a score that is not a number is anomalous.
-        return {"scores": scores, "anomalous": tf.logical_not(scores <= threshold)}
+        anomalous = tf.logical_or(scores > threshold, tf.math.is_nan(scores))
+        return {"scores": scores, "anomalous": anomalous}
 
     def encode_distribution(images):
         mean, log_variance = model.posterior_step(images)

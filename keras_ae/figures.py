@@ -3,16 +3,20 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 
-def image_rows(rows: Mapping[str, np.ndarray], title: str = "") -> Figure:
+def image_rows(
+    rows: Mapping[str, np.ndarray], title: str = "", column_titles: Sequence[str] = ()
+) -> Figure:
     """Draws rows of images that belong together column by column.
 
     Args:
         rows: Images `[n, height, width, 1]` in [0, 1] by the label of their row.
         title: Title of the figure.
+        column_titles: Titles of the columns, `[n]`, or none.
     """
     columns = max(len(images) for images in rows.values())
     figure = Figure(figsize=(0.8 * columns + 1.1, 0.85 * len(rows) + 0.4), layout="constrained")
@@ -21,6 +25,8 @@ def image_rows(rows: Mapping[str, np.ndarray], title: str = "") -> Figure:
         for axes, image in zip(axes_row, images, strict=True):
             _draw(axes, image)
         axes_row[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    for axes, column_title in zip(all_axes[0], column_titles, strict=False):
+        axes.set_title(column_title, fontsize="small")
     figure.suptitle(title)
     return figure
 
@@ -69,4 +75,127 @@ def loss_curves(history: Mapping[str, Sequence[float]], title: str = "") -> Figu
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title)
+    return figure
+
+
+def image_plane(images: np.ndarray, first: Sequence[float], second: Sequence[float]) -> Figure:
+    """Draws the images that a decoder makes of a rectangle of two-dimensional codes.
+
+    Args:
+        images: `[len(second) * len(first), height, width, 1]`, row after row; a row has one value
+            of the second unit.
+        first: Values of the first unit, rising.
+        second: Values of the second unit, rising; drawn upwards.
+    """
+    height, width = images.shape[1:3]
+    tiles = images.reshape(len(second), len(first), height, width)[::-1]
+    figure = Figure(figsize=(7, 7), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(np.block([list(row) for row in tiles]), cmap="gray", vmin=0, vmax=1)
+    for axis, values, size in (
+        (axes.xaxis, first, width),
+        (axes.yaxis, second[::-1], height),
+    ):
+        centres = np.arange(len(values)) * size + size / 2
+        axis.set_ticks(centres[::2], [f"{value:.1f}" for value in values[::2]])
+    axes.set(xlabel="first latent unit", ylabel="second latent unit")
+    return figure
+
+
+def curves(
+    x: Sequence[float], values: Mapping[str, Sequence[float]], xlabel: str, ylabel: str
+) -> Figure:
+    """Draws curves over a common axis.
+
+    Args:
+        x: Positions of the points.
+        values: Heights of the points by the name of the curve.
+        xlabel: What `x` is, with its unit.
+        ylabel: What the values are, with their unit.
+    """
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for name, heights in values.items():
+        axes.plot(x, heights, marker="o", label=name)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def bars(
+    labels: Sequence[str], heights: Mapping[str, Sequence[float]], xlabel: str, ylabel: str
+) -> Figure:
+    """Draws groups of bars, one group for each label.
+
+    Args:
+        labels: Names of the groups.
+        heights: Heights of the bars, one for each label, by name.
+        xlabel: What the labels are.
+        ylabel: What the heights are, with their unit.
+    """
+    figure = Figure(figsize=(max(6.0, 0.22 * len(labels) + 2), 3.4), layout="constrained")
+    axes = figure.subplots()
+    positions, width = np.arange(len(labels)), 0.8 / len(heights)
+    for offset, (name, values) in enumerate(heights.items()):
+        shift = (offset - (len(heights) - 1) / 2) * width
+        axes.bar(positions + shift, values, width, label=name)
+    axes.set_xticks(positions, labels)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.grid(axis="y", alpha=0.3)
+    if len(heights) > 1:
+        figure.legend(loc="outside upper center", ncols=len(heights))
+    return figure
+
+
+def histograms(
+    values: Mapping[str, np.ndarray], xlabel: str, threshold: float | None = None
+) -> Figure:
+    """Draws histograms over each other, each as the share of its own values.
+
+    Args:
+        values: `[n]` by name.
+        xlabel: What the values are, with their unit.
+        threshold: Where to draw a vertical line, if anywhere.
+    """
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axes = figure.subplots()
+    everything = np.concatenate(list(values.values()))
+    # A few extreme values would squeeze all others into the first bins.
+    last = max(np.percentile(everything, 99.5), threshold or -np.inf)
+    edges = np.linspace(everything.min(), last, 80)
+    for name, numbers in values.items():
+        inside = numbers.clip(edges[0], edges[-1])
+        axes.hist(inside, edges, weights=np.full(len(inside), 1 / len(inside)), alpha=0.6,
+                  label=name)  # fmt: skip
+    if threshold is not None:
+        axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.4g}")
+    axes.set(xlabel=xlabel, ylabel="share of the images")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def scatter(maps: Mapping[str, np.ndarray], labels: np.ndarray) -> Figure:
+    """Draws points in two dimensions, coloured by their label, map beside map.
+
+    Args:
+        maps: Positions `[n, 2]` by the name of the map.
+        labels: Integers `[n]`.
+    """
+    figure = Figure(figsize=(5.4 * len(maps) + 0.6, 5.2), layout="constrained")
+    classes = np.unique(labels)
+    colours = colormaps["tab10" if len(classes) <= 10 else "turbo"]
+    for axes, (name, points) in zip(
+        figure.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True
+    ):
+        for position, label in enumerate(classes):
+            chosen = points[labels == label]
+            colour = colours(position / max(1, len(classes) - 1))
+            axes.scatter(*chosen.T, s=5, color=colour, label=str(label))
+        axes.set(title=name, xticks=[], yticks=[])
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside right center", markerscale=3, title="label"
+    )
     return figure

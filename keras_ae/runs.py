@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from keras_ae import files, recipes
+from keras_ae import __version__, files, recipes
 from keras_ae.errors import BadRequest
 from keras_ae.recipes import Recipe
 
@@ -57,6 +57,10 @@ class Run:
         self.reconstruction_figures = self.figures / "reconstructions_epoch_{epoch:04d}.png"
         self.sample_figures = self.figures / "samples_epoch_{epoch:04d}.png"
         self.tensorboard = self.directory / "tensorboard"
+        self.evaluation = self.directory / "evaluation"
+        self.evaluation_metrics = self.evaluation / "metrics.json"
+        self.evaluation_report = self.evaluation / "report.html"
+        self.scores = self.evaluation / "scores.csv"
         # These two are there while a run is not finished.
         self.checkpoints = self.directory / "backup"
         self.lock = self.directory / "lock"
@@ -235,6 +239,34 @@ class Run:
         except BadRequest as error:
             raise BadRequest(f"in {self.config}: {error}") from error
         return settings
+
+    def read_trained(self) -> tuple[Recipe, dict]:
+        """Returns what was trained, and the description of the dataset, of a trained run.
+
+        Raises:
+            BadRequest: If the directory holds no run, one of another version, or one without a
+                model.
+        """
+        recipe, config = self.read_recipe(), self.read_config()
+        versions, dataset = config.get("versions"), config["dataset"]
+        trained_with = versions.get("keras_ae") if isinstance(versions, dict) else None
+        # Versions with the same first two numbers read each other's runs.
+        if str(trained_with).split(".")[:2] != __version__.split(".")[:2]:
+            raise BadRequest(
+                f"expected a run of keras_ae {__version__} in {self.directory}, received one of "
+                f"{trained_with or 'an unknown version'}"
+            )
+        if type(dataset.get("test")) is not int or "checksum" not in dataset:
+            raise BadRequest(
+                f"expected the dataset's number of test images and its checksum in {self.config}, "
+                f"received {dataset}"
+            )
+        if not self.model.is_file():
+            raise BadRequest(
+                f"expected a finished run, received {self.directory}, which has no "
+                f"{self.model.name}"
+            )
+        return recipe, dataset
 
     def write_history(self, history: dict[str, list[float]]) -> None:
         """Writes `history.csv`: a column for each name, a row for each epoch."""

@@ -2,7 +2,10 @@
 
 import gzip
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -180,6 +183,26 @@ def test_a_damaged_archive_is_named(tmp_path, fresh_tfds):
         data.load(archives=archives)
     # Nothing half prepared is left: the sound archives do at once.
     assert data.load().version == "3.0.1"
+
+
+def test_two_processes_may_prepare_a_dataset_at_once(tmp_path, dataset):
+    program = "from keras_ae import data; print(data.load().checksum)"
+    environment = {**os.environ, "TFDS_DATA_DIR": str(tmp_path / "tfds")}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=PROJECT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in processes:
+        output, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        assert output.split()[-1] == dataset.checksum
 
 
 def test_damaged_arrays_are_made_again(dataset, fresh_tfds):

@@ -1,8 +1,19 @@
 """Measures against closed forms and independent computations."""
 
+import keras
 import numpy as np
+import pytest
+import scipy.linalg
+import scipy.stats
+import skimage.metrics
 
-from keras_ae import metrics
+from keras_ae import data, metrics
+
+
+@pytest.fixture(scope="module")
+def blurred(digits):
+    """The digits at eight components: reconstructions of a middling quality, in [0, 1]."""
+    return metrics.PCA.fit(digits).reconstruct(digits, 8).clip(0, 1)
 
 
 def test_mean_squared_error_is_per_image_and_per_pixel():
@@ -31,3 +42,157 @@ def test_pca_agrees_with_a_singular_value_decomposition(digits):
 def test_live_units_counts_the_units_that_vary():
     latents = np.array([[0.0, 1.0, 5.0, 0.0], [0.0, 2.0, 5.0, 1e-3]], "float32")
     assert metrics.live_units(latents) == 2
+
+
+def test_peak_signal_to_noise_ratio_agrees_with_scikit_image(digits, blurred):
+    ratios = metrics.peak_signal_to_noise_ratio(metrics.mean_squared_error(digits, blurred))
+    expected = [
+        skimage.metrics.peak_signal_noise_ratio(image, other, data_range=1)
+        for image, other in zip(digits, blurred, strict=True)
+    ]
+    np.testing.assert_allclose(ratios, expected, rtol=1e-5)
+
+
+def test_peak_signal_to_noise_ratio_of_no_error_is_finite():
+    np.testing.assert_allclose(
+        metrics.peak_signal_to_noise_ratio(np.array([1.0, 0.01, 0.0])), [0, 20, 100], atol=1e-9
+    )
+
+
+def test_structural_similarity_agrees_with_scikit_image(digits, blurred):
+    expected = [
+        skimage.metrics.structural_similarity(
+            image[..., 0],
+            other[..., 0],
+            data_range=1,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        for image, other in zip(digits, blurred, strict=True)
+    ]
+    assert np.std(expected) > 0.05
+    np.testing.assert_allclose(metrics.structural_similarity(digits, blurred), expected, atol=1e-4)
+    np.testing.assert_allclose(metrics.structural_similarity(digits, digits), 1, atol=1e-6)
+
+
+def test_cross_entropy_agrees_with_keras(digits, blurred):
+    flat, other = digits.reshape(len(digits), -1), blurred.reshape(len(digits), -1)
+    other = other.clip(0.01, 0.99)
+    expected = keras.losses.binary_crossentropy(flat, other) * 784
+    np.testing.assert_allclose(
+        metrics.bernoulli_cross_entropy(flat, other), np.asarray(expected), rtol=1e-4
+    )
+
+
+def test_cross_entropy_is_clipped_where_a_pixel_is_certain_and_wrong():
+    images = np.array([[[1.0, 0.0]], [[1.0, 0.0]]])
+    probabilities = np.array([[[0.0, 0.0]], [[1.0, 1.0]]])
+    np.testing.assert_allclose(
+        metrics.bernoulli_cross_entropy(images, probabilities), -np.log(1e-7), rtol=1e-6
+    )
+
+
+def test_entropy_is_the_cross_entropy_of_a_perfect_reconstruction(digits):
+    np.testing.assert_allclose(
+        metrics.bernoulli_entropy(digits),
+        metrics.bernoulli_cross_entropy(digits, digits),
+        rtol=1e-4,
+    )
+    np.testing.assert_allclose(metrics.bernoulli_entropy(np.full((1, 4), 0.5)), 4 * np.log(2))
+    assert metrics.bernoulli_entropy(np.array([[0.0, 1.0]])) == 0
+
+
+def test_entropy_of_the_test_images_is_the_known_floor(dataset):
+    floor = metrics.bernoulli_entropy(data.to_float(dataset.test.images)).mean()
+    np.testing.assert_allclose(floor, 45.534, atol=5e-4)
+
+
+def test_shrinkage_leaves_the_error_that_wiener_predicts(digits):
+    pca, noise_std = metrics.PCA.fit(digits), 0.3
+    noise = np.random.default_rng(0).normal(0, noise_std, digits.shape).astype("float32")
+    error = metrics.mean_squared_error(digits, pca.shrink(digits + noise, noise_std)).mean()
+    expected = pca.variances * noise_std**2 / (pca.variances + noise_std**2)
+    np.testing.assert_allclose(error, expected.sum() / 784, rtol=0.02)
+    # Any other gain is worse, a projection on the best components too.
+    projected = pca.reconstruct(digits + noise, 40)
+    assert error < 0.9 * metrics.mean_squared_error(digits, projected).mean()
+
+
+def test_pca_samples_have_the_variances_of_the_components(digits):
+    pca = metrics.PCA.fit(digits)
+    samples = pca.sample(20_000, 5, seed=0)
+    np.testing.assert_allclose(samples.mean(axis=0), pca.mean, atol=0.03)
+    codes = pca.encode(samples, 8)
+    np.testing.assert_allclose(codes[:, :5].var(axis=0), pca.variances[:5], rtol=0.05)
+    np.testing.assert_allclose(codes[:, 5:], 0, atol=1e-4)
+
+
+def test_active_units_are_those_whose_mean_varies():
+    noise = np.random.default_rng(0).standard_normal((5000, 1))
+    active = metrics.active_units(noise * [1, 0.09, 0.11, 0] + [0, 5, 0, 3])
+    np.testing.assert_array_equal(active, [True, False, True, False])
+
+
+def _log_weights(x, samples, seed, mean, std):
+    """Of the model z ~ N(0, 1), x ~ N(z, 1) with the proposal N(mean, std)."""
+    z = np.random.default_rng(seed).normal(mean[:, None], std, (len(x), samples))
+    joint = scipy.stats.norm.logpdf(z) + scipy.stats.norm.logpdf(x[:, None], z)
+    return joint - scipy.stats.norm.logpdf(z, mean[:, None], std)
+
+
+def test_importance_weighted_nll_finds_the_likelihood_of_a_linear_gaussian_model():
+    x = np.array([-2.0, 0.0, 1.0, 3.0])
+    expected = -scipy.stats.norm.logpdf(x, scale=np.sqrt(2))
+    exact = _log_weights(x, 3, 0, x / 2, np.sqrt(0.5))
+    np.testing.assert_allclose(metrics.importance_weighted_nll([exact]), expected, rtol=1e-12)
+    poor = _log_weights(x, 50_000, 1, 0.3 * x, 0.9)
+    np.testing.assert_allclose(metrics.importance_weighted_nll([poor]), expected, atol=0.02)
+    # One sample gives the negative ELBO, which is above.
+    single = metrics.importance_weighted_nll([_log_weights(x, 1, 2, 0.3 * x, 0.9)])
+    assert single.mean() > expected.mean()
+
+
+def test_importance_weighted_nll_does_not_depend_on_the_chunks():
+    log_weights = np.random.default_rng(0).normal(-900, 30, (6, 100)).astype("float32")
+    whole = metrics.importance_weighted_nll([log_weights])
+    chunks = metrics.importance_weighted_nll(iter(np.split(log_weights, [1, 30, 95], axis=1)))
+    np.testing.assert_allclose(chunks, whole, rtol=1e-12)
+    np.testing.assert_allclose(whole, np.log(100) - _logsumexp(log_weights), rtol=1e-12)
+
+
+def _logsumexp(rows):
+    return np.log(np.sum(np.exp(rows.astype("float64") + 800), axis=1)) - 800
+
+
+def test_frechet_distance_has_its_closed_forms():
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((500, 6)) @ rng.standard_normal((6, 6))
+    np.testing.assert_allclose(metrics.frechet_distance(features, features), 0, atol=1e-9)
+    np.testing.assert_allclose(metrics.frechet_distance(features, features + 2), 24, rtol=1e-9)
+    # Along independent axes it is the sum of the squared differences of the deviations.
+    axes = np.linalg.qr(features - features.mean(axis=0))[0]
+    deviations = axes.std(axis=0, ddof=1)
+    np.testing.assert_allclose(
+        metrics.frechet_distance(axes, axes * np.arange(6)),
+        np.sum((deviations * (np.arange(6) - 1)) ** 2),
+        rtol=1e-9,
+    )
+
+
+def test_frechet_distance_agrees_with_a_matrix_square_root():
+    rng = np.random.default_rng(1)
+    first = rng.standard_normal((400, 5)) @ rng.standard_normal((5, 5))
+    second = rng.standard_normal((300, 5)) @ rng.standard_normal((5, 5)) + 1
+    covariances = [np.cov(rows, rowvar=False) for rows in (first, second)]
+    root = scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
+    expected = np.sum((first.mean(axis=0) - second.mean(axis=0)) ** 2) + np.trace(
+        covariances[0] + covariances[1] - 2 * root
+    )
+    np.testing.assert_allclose(metrics.frechet_distance(first, second), expected, rtol=1e-8)
+
+
+def test_distance_to_uniform_runs_from_zero_to_almost_one():
+    assert metrics.distance_to_uniform([7, 7, 7, 7]) == 0
+    np.testing.assert_allclose(metrics.distance_to_uniform([5, 0, 0, 0]), 0.75)
+    np.testing.assert_allclose(metrics.distance_to_uniform([2, 2, 0, 0]), 0.5)

@@ -1,0 +1,111 @@
+"""A small classifier of digits, which judges generated images."""
+
+import contextlib
+import dataclasses
+import hashlib
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_ae import data
+from keras_ae.errors import RunFailed
+from keras_ae.files import replacing
+from keras_ae.models.autoencoder import IMAGE_SHAPE
+
+REQUIRED_ACCURACY = 0.99
+EPOCHS = 6
+BATCH_SIZE = 128
+LEARNING_RATE = 2e-3
+SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class DigitClassifier:
+    """A trained classifier.
+
+    Attributes:
+        model: Keras model from images to a pair of features and logits.
+        accuracy: Share of the MNIST test images that it gets right.
+    """
+
+    model: keras.Model
+    accuracy: float
+
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns features `[n, 64]` and the probabilities of the ten digits `[n, 10]`.
+
+        Args:
+            images: float32 `[n, 28, 28, 1]` in [0, 1].
+        """
+        features, logits = self.model.predict(images, batch_size=1000, verbose=0)
+        return features, keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+
+
+def load(mnist: data.Dataset) -> DigitClassifier:
+    """Returns the classifier: from the cache beside the dataset, or trained anew.
+
+    The name of the cached file holds a digest of the images, of the layers and of how they are
+    trained, so that a change of any of them leads to another file. A damaged file is replaced.
+
+    Args:
+        mnist: All of MNIST.
+
+    Raises:
+        RunFailed: If fewer than 99 % of the test images are classified correctly.
+    """
+    model = _build()
+    recipe = (mnist.checksum, model.to_json(), EPOCHS, BATCH_SIZE, LEARNING_RATE, SEED)
+    digest = hashlib.sha256(repr(recipe).encode()).hexdigest()
+    path = data.cache_directory(mnist.name) / f"keras_ae_classifier_{digest[:16]}.weights.h5"
+    if path.is_file():
+        with contextlib.suppress(OSError, ValueError, KeyError, RunFailed):
+            model.load_weights(path)
+            return _checked(model, mnist)
+        model = _build()
+    _train(model, mnist)
+    judge = _checked(model, mnist)
+    # The directory may be shared and read-only; then every evaluation trains again.
+    with contextlib.suppress(OSError), replacing(path) as draft:
+        model.save_weights(draft)
+    return judge
+
+
+def _build() -> keras.Model:
+    keras.utils.set_random_seed(SEED)
+    images = keras.Input(IMAGE_SHAPE, name="images")
+    x = images
+    for number, channels in enumerate((32, 64), start=1):
+        x = layers.Conv2D(
+            channels, 3, padding="same", activation="relu", name=f"convolution_{number}"
+        )(x)
+        x = layers.MaxPooling2D(name=f"pooling_{number}")(x)
+    x = layers.Flatten(name="flat")(x)
+    x = layers.Dropout(0.25, seed=SEED, name="dropout_1")(x)
+    features = layers.Dense(64, activation="relu", name="features")(x)
+    x = layers.Dropout(0.25, seed=SEED + 1, name="dropout_2")(features)
+    logits = layers.Dense(10, name="logits")(x)
+    return keras.Model(images, (features, logits), name="digit_classifier")
+
+
+def _train(model: keras.Model, mnist: data.Dataset) -> None:
+    images, labels = data.to_float(mnist.train.images), mnist.train.labels
+    trained = keras.Model(model.input, model.output[1])
+    steps = EPOCHS * -(-len(images) // BATCH_SIZE)
+    trained.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+    trained.fit(images, labels, batch_size=BATCH_SIZE, epochs=EPOCHS, verbose=0)
+
+
+def _checked(model: keras.Model, mnist: data.Dataset) -> DigitClassifier:
+    _, logits = model.predict(data.to_float(mnist.test.images), batch_size=1000, verbose=0)
+    accuracy = float(np.mean(logits.argmax(axis=1) == mnist.test.labels))
+    if accuracy < REQUIRED_ACCURACY:
+        raise RunFailed(
+            f"the classifier that judges samples must get {REQUIRED_ACCURACY:.0%} of the test "
+            f"digits right, received {accuracy:.2%}"
+        )
+    return DigitClassifier(model, accuracy)

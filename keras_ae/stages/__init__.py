@@ -1,0 +1,101 @@
+"""The stages of an evaluation: a module for each, with a function `run(context) -> Section`.
+
+They bear the names in `settings.STAGES`. A caption says what to look at. Rows and columns of tables
+are named by keys, which `report` has the words and units for.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_ae import data, metrics
+from keras_ae.models import Autoencoder, VariationalAutoencoder
+from keras_ae.recipes import Recipe
+from keras_ae.runs import Run
+from keras_ae.settings import Settings
+
+Rows = dict[str, dict[str, float]]
+
+
+class Skipped(Exception):
+    """Raised by a stage that does not apply; the message says why."""
+
+
+@dataclasses.dataclass
+class Section:
+    """What a stage found.
+
+    Attributes:
+        tables: Caption and rows by the name of the table. A row has values by measure.
+        figures: Caption and figure by name.
+        skipped: Reason by the name of a part that does not apply.
+        files: Contents of further files by their name.
+    """
+
+    tables: dict[str, tuple[str, Rows]] = dataclasses.field(default_factory=dict)
+    figures: dict[str, tuple[str, Figure]] = dataclasses.field(default_factory=dict)
+    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """What the stages share. Everything costly is computed once, when it is first needed.
+
+    Attributes:
+        run: Where everything is.
+        recipe: What was trained.
+        model: The trained model.
+        dataset: The splits that it was trained on and is tested on.
+        ood: Another dataset, or `None`.
+        settings: What was asked for.
+    """
+
+    run: Run
+    recipe: Recipe
+    model: Autoencoder
+    dataset: data.Dataset
+    ood: data.Dataset | None
+    settings: Settings
+
+    @property
+    def is_variational(self) -> bool:
+        """Whether the model has a posterior and a prior."""
+        return isinstance(self.model, VariationalAutoencoder)
+
+    @functools.cached_property
+    def images(self) -> np.ndarray:
+        """Test images, float32 `[n, 28, 28, 1]`."""
+        return data.to_float(self.dataset.test.images)
+
+    @functools.cached_property
+    def reconstructions(self) -> np.ndarray:
+        """The model's reconstructions of `images`."""
+        return self.model.reconstruct(self.images)
+
+    @functools.cached_property
+    def codes(self) -> np.ndarray:
+        """Codes of `images`, `[n, latent_dim]`."""
+        return self.model.encode(self.images)
+
+    @functools.cached_property
+    def train_images(self) -> np.ndarray:
+        """Training images, float32 `[n, 28, 28, 1]`."""
+        return data.to_float(self.dataset.train.images)
+
+    @functools.cached_property
+    def train_codes(self) -> np.ndarray:
+        """Codes of `train_images`."""
+        return self.model.encode(self.train_images)
+
+    @functools.cached_property
+    def pca(self) -> metrics.PCA:
+        """Principal components of the training images."""
+        return metrics.PCA.fit(self.train_images)
+
+    def examples(self, first: int) -> np.ndarray:
+        """Returns indices of test images: `first`, and the first image of each class."""
+        labels = self.dataset.test.labels
+        return np.array([first, *np.unique(labels, return_index=True)[1][:10]])

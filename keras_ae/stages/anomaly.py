@@ -1,0 +1,146 @@
+"""Scores of single images, a threshold, and the separation from another dataset."""
+
+import csv
+import io
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from keras_ae import data, figures, metrics
+from keras_ae.stages import Context, Rows, Section
+
+EXTREMES_DRAWN = 10
+
+
+def run(context: Context) -> Section:
+    """Scores of single images, a threshold, and the separation from another dataset."""
+    settings, model, test = context.settings, context.model, context.dataset.test
+    section = Section()
+    scores = {context.dataset.name: model.score(context.images)}
+    labels = {context.dataset.name: test.labels}
+    if context.ood is not None:
+        ood_images = data.to_float(context.ood.test.images)
+        scores[context.ood.name] = model.score(ood_images)
+        labels[context.ood.name] = context.ood.test.labels
+    kind = (
+        "negative ELBO at the posterior mean, nats per image"
+        if context.is_variational
+        else "mean squared error per pixel"
+    )
+
+    threshold = None
+    if len(context.dataset.validation):
+        validation = model.score(data.to_float(context.dataset.validation.images))
+        threshold = float(np.percentile(validation, settings.percentile))
+        sets = {"validation": validation} | {f"{name} test": v for name, v in scores.items()}
+        section.tables["threshold"] = (
+            f"Scores ({kind}) of whole splits, and the share above the threshold, which is "
+            f"percentile {settings.percentile:g} of the validation images. The share of "
+            "the test images should be near that of the validation images.",
+            {
+                name: {
+                    "score_mean": float(values.mean()),
+                    "score_median": float(np.median(values)),
+                    "threshold": threshold,
+                    "above_threshold": float(np.mean(values > threshold)),
+                }
+                for name, values in sets.items()
+            },
+        )
+    else:
+        section.skipped["threshold"] = (
+            "the run was trained on the validation images, too (--full-train), so none are left "
+            "to take a threshold from"
+        )
+    if context.ood is not None:
+        chance = len(context.ood.test) / (len(test) + len(context.ood.test))
+        section.tables["separation"] = (
+            f"How well a score tells {context.ood.name} (to be found) from "
+            f"{context.dataset.name}, on the two test splits. A score by chance has an AUROC of "
+            f"0.5 and an average precision of {chance:.2f}. Compare the "
+            "model with scores that need none: the error of PCA, the distance from the mean image, "
+            "and the brightness of the image alone.",
+            _separation(context, ood_images, *scores.values()),
+        )
+    else:
+        section.skipped["separation from another dataset"] = "none was named with --ood"
+
+    own = scores[context.dataset.name]
+    order = np.argsort(own, kind="stable")
+    for name, chosen, caption in (
+        (
+            "easiest",
+            order[:EXTREMES_DRAWN],
+            "The test images with the lowest scores. Simple shapes of few strokes are easy.",
+        ),
+        (
+            "hardest",
+            order[::-1][:EXTREMES_DRAWN],
+            "The test images with the highest scores: candidates for anomalies. Look "
+            "whether a person would call them odd, too, or whether they just have much ink.",
+        ),
+    ):
+        section.figures[name] = (
+            f"{caption} Above each image is its score: {kind}.",
+            figures.image_rows(
+                {
+                    "original": context.images[chosen],
+                    "reconstructed": context.reconstructions[chosen],
+                },
+                column_titles=[f"{own[index]:.3g}" for index in chosen],
+            ),
+        )
+    section.figures["histogram"] = (
+        "Scores of the test images. The less two datasets overlap, the better the score tells "
+        "them apart. Scores above the last bin are counted in it.",
+        figures.histograms(
+            {f"{name} test": values for name, values in scores.items()},
+            f"score: {kind}",
+            threshold,
+        ),
+    )
+    section.files[context.run.scores.name] = _scores_csv(scores, labels, threshold)
+    return section
+
+
+def _separation(
+    context: Context, ood_images: np.ndarray, own_scores: np.ndarray, ood_scores: np.ndarray
+) -> Rows:
+    def pca_error(images):
+        outputs = context.pca.reconstruct(images, context.model.latent_dim)
+        return metrics.mean_squared_error(images, outputs)
+
+    def mean_image_error(images):
+        mean = context.pca.mean.reshape(images.shape[1:])
+        return metrics.mean_squared_error(images, np.broadcast_to(mean, images.shape))
+
+    def brightness(images):
+        return images.mean(axis=(1, 2, 3))
+
+    pairs = {"model": (own_scores, ood_scores)}
+    for name, score in (
+        ("pca", pca_error),
+        ("mean_image", mean_image_error),
+        ("brightness", brightness),
+    ):
+        pairs[name] = (score(context.images), score(ood_images))
+    rows = {}
+    for name, (own, other) in pairs.items():
+        is_other = np.repeat([0, 1], [len(own), len(other)])
+        both = np.concatenate([own, other])
+        rows[name] = {
+            "auroc": float(roc_auc_score(is_other, both)),
+            "average_precision": float(average_precision_score(is_other, both)),
+        }
+    return rows
+
+
+def _scores_csv(scores: dict, labels: dict, threshold: float | None) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["dataset", "index", "label", "score", "above_threshold"])
+    for name, values in scores.items():
+        for index, (label, value) in enumerate(zip(labels[name], values, strict=True)):
+            above = "" if threshold is None else int(value > threshold)
+            writer.writerow([name, index, label, f"{value:.9g}", above])
+    return text.getvalue()
