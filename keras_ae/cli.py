@@ -92,6 +92,9 @@ def _train_parser() -> argparse.ArgumentParser:
     add("-b", "--batch-size", type=int, metavar="N", help="images in a step")
     add("--learning-rate", type=float, metavar="X", help="learning rate of Adam")
     add("--train-noise-std", type=float, metavar="X", help="noise on the training inputs")
+    add("--jit-compile", action=argparse.BooleanOptionalAction,
+        help="compile the training step with XLA, or not (default: what the recipe found faster)")  # fmt: skip
+    add("--precision", choices=recipes.PRECISIONS, help="type in which the layers compute")
     add("--seed", type=int, metavar="N", help="seed of everything random")
     add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute")
 

@@ -27,6 +27,7 @@ class Recipe:
             improved for ten epochs, which are PyTorch's defaults.
         figures_every: Epochs between figures.
         jit_compile: Whether XLA compiles the training step.
+        precision: Keras dtype policy of the layers. Weights stay float32 with either.
         train_noise_std: Standard deviation of the Gaussian noise on the training inputs. Noisy
             pixels are clipped to [0, 1]. Targets stay clean.
         seed: Of initial weights, order, noise, dropout and sampling.
@@ -48,6 +49,7 @@ class Recipe:
     reduce_on_plateau: bool = False
     figures_every: int = 5
     jit_compile: bool = False
+    precision: str = "float32"
     train_noise_std: float = 0.0
     seed: int = 0
     dataset: str = "mnist"
@@ -79,6 +81,7 @@ class Recipe:
 
 _POSITIVE_INTEGERS = ("latent_dim", "epochs", "batch_size", "figures_every", "train_images")
 _NUMBERS_FROM_ZERO = ("beta", "train_noise_std", "seed")
+PRECISIONS = ("float32", "mixed_bfloat16")
 ACTIVATIONS = ("relu", "tanh", "linear", "sigmoid", "elu", "gelu", "leaky_relu", "selu", "silu")
 
 
@@ -91,6 +94,8 @@ def _check_value(name: str, value) -> None:
         expected, good = "a finite number above zero", math.isfinite(value) and value > 0
     elif name in ("activation", "code_activation"):
         expected, good = f"one of {', '.join(ACTIVATIONS)}", value in ACTIVATIONS
+    elif name == "precision":
+        expected, good = f"one of {', '.join(PRECISIONS)}", value in PRECISIONS
     else:
         return
     if not good:

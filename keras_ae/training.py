@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_ae import __version__, callbacks, data, evaluation, models
@@ -26,7 +27,35 @@ VALIDATION_BATCH = 1000
 def build(recipe: Recipe) -> models.Autoencoder:
     """Returns the recipe's model, with initial weights from the recipe's seed."""
     keras.utils.set_random_seed(recipe.seed)
-    return getattr(models, recipe.model)(**recipe.arguments)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(recipe.precision)
+    try:
+        return getattr(models, recipe.model)(**recipe.arguments)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def prepare(
+    recipe: Recipe, images: np.ndarray
+) -> tuple[models.Autoencoder, data.ShuffledBatches]:
+    """Returns what `fit` needs: the compiled model and the batches of the training images.
+
+    Args:
+        recipe: What to train.
+        images: uint8 `[n, 28, 28, 1]`.
+    """
+    model = build(recipe)
+    shuffled = data.ShuffledBatches(
+        images, recipe.batch_size, recipe.seed, recipe.train_noise_std
+    )
+    model.compile(
+        optimizer=AdamL2(recipe.learning_rate, l2=recipe.l2),
+        loss=model.training_loss,
+        jit_compile=recipe.jit_compile,
+        # Python sees the model ten times an epoch: often enough for the progress bar.
+        steps_per_execution=max(1, shuffled.steps // 10),
+    )
+    return model, shuffled
 
 
 def train(
@@ -56,20 +85,10 @@ def train(
     """
     run.check_free(overwrite)
     dataset = data.load(recipe.dataset, archives, recipe.full_train, recipe.train_images)
-    model = build(recipe)
-    shuffled = data.ShuffledBatches(
-        dataset.train.images, recipe.batch_size, recipe.seed, recipe.train_noise_std
-    )
+    model, shuffled = prepare(recipe, dataset.train.images)
     validation = None
     if len(dataset.validation):
         validation = data.batches(dataset.validation.images, VALIDATION_BATCH)
-    model.compile(
-        optimizer=AdamL2(recipe.learning_rate, l2=recipe.l2),
-        loss=model.training_loss,
-        jit_compile=recipe.jit_compile,
-        # Python sees the model ten times an epoch: often enough for the progress bar.
-        steps_per_execution=max(1, shuffled.steps // 10),
-    )
 
     run.begin(_config(recipe, dataset, archives))
     curves = callbacks.LossPlot(plot or run.loss_plot)
