@@ -1,8 +1,10 @@
 """An interrupted run ends as one that was left alone. Compared bit for bit."""
 
 import contextlib
+import dataclasses
 import resource
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,96 +19,118 @@ from keras_ae.errors import BadRequest
 from keras_ae.runs import Run
 from tests.kill_and_resume import after, content, differences, finish, start, trial, writing
 
-MLP = ("mlp", "--train-images", "1000", "-e", "3", "-b", "50", "--train-noise-std", "0.2")
+MLP = ("mlp", "--train-images", "500", "-e", "2", "-b", "50", "--train-noise-std", "0.2")
 VAE = ("vae-dropout", "--train-images", "300", "-e", "2", "-b", "50")
+
+
+def _train(*arguments) -> int:
+    # Keras numbers the names of layers through the life of a process.
+    keras.utils.clear_session()
+    return cli.train([str(argument) for argument in arguments])
 
 
 class _PulledPlug(BaseException):
     """What no part of the program expects."""
 
 
-@pytest.fixture
-def pull_plug(monkeypatch):
-    """Makes each training stop after so many checkpoints: `pull_plug(3)`, never: `pull_plug(0)`."""
+@contextlib.contextmanager
+def _plug_pulled_after(count: int):
+    """Ends a training after so many checkpoints, of which there is one after every step."""
     save = checkpoints.Checkpoints.save
-    left = 0
 
     def counting(self, epoch, step):
-        nonlocal left
+        nonlocal count
         save(self, epoch, step)
-        left -= 1
-        if left == 0:
+        count -= 1
+        if count == 0:
             raise _PulledPlug
 
-    def pull(count: int) -> None:
-        nonlocal left
-        left = count
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints.Checkpoints, "save", counting)
+        patch.setattr(checkpoints, "SECONDS_BETWEEN", 0)
+        with pytest.raises(_PulledPlug):
+            yield
 
-    monkeypatch.setattr(checkpoints.Checkpoints, "save", counting)
-    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0)
-    return pull
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_exports():
+    # They come from `model.keras`, which is compared.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.export, "export_run", lambda run, dataset: None)
+        yield
 
 
 @pytest.fixture(scope="module")
 def mlp(tmp_path_factory):
     """What an uninterrupted `MLP` leaves."""
     directory = tmp_path_factory.mktemp("whole") / "mlp"
-    assert cli.train([*MLP, "-s", str(directory)]) == 0
+    assert _train(*MLP, "-s", directory) == 0
     return content(directory)
 
 
-def _interrupt(pull_plug, arguments, directory, count) -> Run:
-    pull_plug(count)
-    with pytest.raises(_PulledPlug):
-        cli.train([*arguments, "-s", str(directory)])
-    pull_plug(0)
-    return Run(directory)
+@pytest.fixture(scope="module")
+def _interrupted(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("interrupted") / "mlp"
+    # One at the beginning, ten in the first epoch, and four in the second.
+    with _plug_pulled_after(15):
+        _train(*MLP, "-s", directory)
+    return directory
 
 
-@pytest.mark.parametrize("count", [1, 3, 11, 12, 31])
-def test_mlp_goes_on_from_any_checkpoint(count, mlp, pull_plug, tmp_path):
-    # 20 steps an epoch, two at a time: ten checkpoints an epoch and one at the very beginning.
-    run = _interrupt(pull_plug, MLP, tmp_path / "run", count)
-    assert cli.train(["--resume", "-s", str(run.directory)]) == 0
+@pytest.fixture
+def run(_interrupted, tmp_path):
+    """An `MLP` that was interrupted in its second epoch."""
+    return Run(shutil.copytree(_interrupted, tmp_path / "run"))
+
+
+def test_goes_on_within_an_epoch(run, mlp):
+    assert _train("--resume", "-s", run.directory) == 0
     assert differences(run.directory, mlp) == []
 
 
-def test_vae_goes_on_with_the_states_of_dropout_and_sampling(pull_plug, tmp_path):
-    assert cli.train([*VAE, "-s", str(tmp_path / "whole")]) == 0
-    # In the second epoch: three checkpoints after its beginning.
-    run = _interrupt(pull_plug, VAE, tmp_path / "run", 1 + 6 + 3)
-    assert cli.train(["--resume", "-s", str(run.directory)]) == 0
-    assert differences(run.directory, content(tmp_path / "whole")) == []
+@pytest.mark.parametrize("count", [1, 11])
+def test_goes_on_from_the_beginning_of_an_epoch(count, mlp, tmp_path):
+    with _plug_pulled_after(count):
+        _train(*MLP, "-s", tmp_path / "run")
+    assert _train("--resume", "-s", tmp_path / "run") == 0
+    assert differences(tmp_path / "run", mlp) == []
 
 
-def test_plateau_schedule_remembers_across_the_interruption(pull_plug, tmp_path):
+def test_goes_on_with_the_states_of_dropout_and_sampling(tmp_path):
+    assert _train(*VAE, "-s", tmp_path / "whole") == 0
+    with _plug_pulled_after(1 + 6 + 3):
+        _train(*VAE, "-s", tmp_path / "run")
+    assert _train("--resume", "-s", tmp_path / "run") == 0
+    assert differences(tmp_path / "run", content(tmp_path / "whole")) == []
+
+
+def test_plateau_schedule_remembers_across_the_interruption(tmp_path):
     # A rate this small changes nothing, so that the loss never improves after the first epoch.
     arguments = ("mlp", "--train-images", "50", "-e", "13", "--learning-rate", "1e-30")
-    assert cli.train([*arguments, "-s", str(tmp_path / "whole")]) == 0
+    assert _train(*arguments, "-s", tmp_path / "whole") == 0
     history = (tmp_path / "whole" / "history.csv").read_text().splitlines()
     rates = [float(row.split(",")[-1]) for row in history[1:]]
     np.testing.assert_allclose(rates, [1e-30] * 11 + [1e-31] * 2, rtol=1e-6)
-    run = _interrupt(pull_plug, arguments, tmp_path / "run", 1 + 7)
-    assert cli.train(["--resume", "-s", str(run.directory)]) == 0
-    assert differences(run.directory, content(tmp_path / "whole")) == []
+    with _plug_pulled_after(1 + 7):
+        _train(*arguments, "-s", tmp_path / "run")
+    assert _train("--resume", "-s", tmp_path / "run") == 0
+    assert differences(tmp_path / "run", content(tmp_path / "whole")) == []
 
 
-def test_damaged_checkpoint_falls_back_to_the_one_before(mlp, pull_plug, tmp_path, capfd):
-    run = _interrupt(pull_plug, MLP, tmp_path / "run", 15)
-    _, newest = sorted(run.checkpoints.glob("epoch_*"))
+def test_damaged_checkpoint_falls_back_to_the_one_before(run, mlp, capfd):
+    newest = max(run.checkpoints.iterdir())
     _flip_a_bit(newest / "state.data-00000-of-00001")
-    assert cli.train(["--resume", "-s", str(run.directory)]) == 0
+    assert _train("--resume", "-s", run.directory) == 0
     assert f"warning: the checkpoint {newest} is damaged" in capfd.readouterr().err
     assert differences(run.directory, mlp) == []
 
 
 @pytest.mark.parametrize("name", ["state.data-00000-of-00001", "state.index"])
-def test_only_damaged_checkpoints_are_refused(name, pull_plug, tmp_path, capfd):
-    run = _interrupt(pull_plug, MLP, tmp_path / "run", 2)
+def test_only_damaged_checkpoints_are_refused(name, run, capfd):
     for directory in run.checkpoints.iterdir():
         _flip_a_bit(directory / name)
     before = content(run.directory)
-    assert cli.train(["--resume", "-s", str(run.directory)]) == 2
+    assert _train("--resume", "-s", run.directory) == 2
     assert "received only damaged ones" in capfd.readouterr().err
     assert content(run.directory) == before
 
@@ -117,43 +141,38 @@ def _flip_a_bit(path) -> None:
     path.write_bytes(content)
 
 
-def test_two_checkpoints_are_kept_and_none_in_the_end(pull_plug, tmp_path):
-    run = _interrupt(pull_plug, MLP, tmp_path / "run", 12)
+def test_two_checkpoints_are_kept(run):
     names = sorted(path.name for path in run.checkpoints.iterdir())
-    assert names == ["epoch_000001_step_000000000", "epoch_000001_step_000000002"]
-    assert cli.train(["--resume", "-s", str(run.directory)]) == 0
-    assert not run.checkpoints.exists()
-    assert not run.lock.exists()
+    assert names == ["epoch_000001_step_000000003", "epoch_000001_step_000000004"]
 
 
-def test_killed_while_it_cleared_up(mlp, pull_plug, tmp_path, monkeypatch):
-    run = Run(tmp_path / "run")
-
+def test_killed_while_it_cleared_up(run, mlp, monkeypatch):
     def killed(_):
         raise _PulledPlug
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "remove", killed)
         with pytest.raises(_PulledPlug):
-            cli.train([*MLP, "-s", str(run.directory)])
+            _train("--resume", "-s", run.directory)
     assert run.metrics.exists()
-    assert cli.train(["--resume", "-s", str(run.directory)]) == 0
+    assert _train("--resume", "-s", run.directory) == 0
     assert differences(run.directory, mlp) == []
 
 
-@pytest.mark.parametrize("moment", [(writing, 5), (after, 1.0)])
-def test_killed_process(moment, tmp_path):
-    arguments = MLP[1:]
-    finish("mlp", *arguments, "-s", str(tmp_path / "whole"))
-    assert trial(tmp_path / "run", "mlp", arguments, moment) is not None
-    assert differences(tmp_path / "run", content(tmp_path / "whole")) == []
+def test_killed_processes(tmp_path):
+    finish(*MLP, "-s", str(tmp_path / "whole"))
+    whole = content(tmp_path / "whole")
+    for number, moment in enumerate([(writing, 5), (after, 2.0)]):
+        directory = tmp_path / str(number)
+        assert trial(directory, "mlp", MLP[1:], moment) is not None
+        assert differences(directory, whole) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_saves_and_says_how_to_go_on(number, mlp, tmp_path):
     run = Run(tmp_path / "a run")
     process = start(*MLP, "-s", str(run.directory))
-    while not list(run.checkpoints.glob("epoch_00000[12]*")):
+    while not list(run.checkpoints.glob("epoch_000000_step_00000000[1-9]")):
         assert process.poll() is None
         time.sleep(0.001)
     process.send_signal(number)
@@ -162,8 +181,9 @@ def test_signal_saves_and_says_how_to_go_on(number, mlp, tmp_path):
     last = output.splitlines()[-1]
     command = f"python train.py mlp --resume --save-dir {shlex.quote(str(run.directory))}"
     assert last == f"train.py: stopped by {number.name}; go on with: {command}"
-    assert cli.train(shlex.split(command)[2:]) == 0
-    assert differences(run.directory, mlp) == []
+    if number == signal.SIGINT:  # What follows is the same.
+        assert _train(*shlex.split(command)[2:]) == 0
+        assert differences(run.directory, mlp) == []
 
 
 def test_second_signal_ends_the_process_inside_a_long_call():
@@ -198,7 +218,7 @@ with Run(sys.argv[1]).locked():
     holder = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE)
     holder.stdout.readline()
     before = content(tmp_path)
-    assert cli.train([*MLP, "-s", str(tmp_path)]) == 2
+    assert _train(*MLP, "-s", tmp_path) == 2
     assert f"which process {holder.pid} is writing to" in capfd.readouterr().err
     with pytest.raises(BadRequest, match=f"process {holder.pid} "), Run(tmp_path).locked():
         pass
@@ -218,7 +238,7 @@ def test_infinite_loss_names_its_step_and_keeps_the_checkpoint(tmp_path, capfd):
     )
     run = Run(tmp_path / "run")
     arguments = ["lstm-linear", "--train-images", "2000", "-b", "40", "--learning-rate", "1e6"]
-    assert cli.train([*arguments, "-e", "2", "-s", str(run.directory)]) == 1
+    assert _train(*arguments, "-e", "2", "-s", run.directory) == 1
     message = capfd.readouterr().err
 
     # The same with `fit` showing each step.
@@ -250,28 +270,33 @@ def _file_size_limit(size: int):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-# Checkpoints have 7.5 MB, `model.keras` as much, figures 10 to 40 kB, `history.csv` 100 bytes.
-@pytest.mark.parametrize("size", [64, 5_000, 1_000_000, 7_474_000])
-def test_full_disk_ends_in_one_line_and_loses_nothing(size, mlp, pull_plug, tmp_path, capfd):
-    run = _interrupt(pull_plug, MLP, tmp_path / "run", 11)
+# A checkpoint has 7.5 MB, `model.keras` 7.6 MB, a figure 10 to 40 kB, `history.csv` 100 bytes.
+@pytest.mark.parametrize(
+    ("size", "name"), [(64, "history.csv"), (5_000, "backup"), (7_490_000, "model.keras")]
+)
+def test_full_disk_ends_in_one_line_and_loses_nothing(size, name, run, capfd):
     before = content(run.checkpoints)
-    capfd.readouterr()
     with _file_size_limit(size):
-        assert cli.train(["--resume", "-s", str(run.directory)]) == 1
+        assert _train("--resume", "-s", run.directory) == 1
     message = capfd.readouterr().err
     assert "File too large" in message
     assert message.count("\n") == 1
-    if size < 7_000_000:  # No checkpoint since.
+    if name != "model.keras":
         assert content(run.checkpoints) == before
-    assert cli.train(["--resume", "-s", str(run.directory)]) == 0
+    assert not list(run.directory.rglob(".*"))
+
+
+def test_full_disk_is_no_end(run, mlp):
+    with _file_size_limit(5_000):
+        assert _train("--resume", "-s", run.directory) == 1
+    assert _train("--resume", "-s", run.directory) == 0
     assert differences(run.directory, mlp) == []
 
 
-def test_resumed_run_keeps_its_arguments(pull_plug, tmp_path, capfd):
-    run = _interrupt(pull_plug, MLP, tmp_path / "run", 2)
+def test_resumed_run_keeps_its_arguments(run, capfd):
     before = content(run.directory)
     for arguments, expected in (
-        (["-e", "4"], "epochs 3"),
+        (["-e", "4"], "epochs 2"),
         (["dense"], "name 'mlp'"),
         (["--beta", "2"], "beta None"),
         (["--seed", "1"], "seed 0"),
@@ -279,22 +304,20 @@ def test_resumed_run_keeps_its_arguments(pull_plug, tmp_path, capfd):
         (["--device", "cpu"], "device 'auto'"),
         (["--plot", "loss.pdf"], "plot None"),
     ):
-        assert cli.train([*arguments, "--resume", "-s", str(run.directory)]) == 2
+        assert _train(*arguments, "--resume", "-s", run.directory) == 2
         assert f"expected {expected} or no word of it" in capfd.readouterr().err
     assert content(run.directory) == before
-    assert cli.train([*MLP, "--resume", "-s", str(run.directory)]) == 0
+    assert _train(*MLP, "--resume", "-s", run.directory) == 0
+    assert _train("--resume", "-s", run.directory) == 2
+    assert "which is finished" in capfd.readouterr().err
 
 
-def test_resume_needs_the_same_dataset(pull_plug, tmp_path, monkeypatch):
-    run = _interrupt(pull_plug, MLP, tmp_path / "run", 2)
+def test_resume_needs_the_same_dataset(run, monkeypatch):
     before = content(run.directory)
     load = data.load
-
-    def other(*arguments, **kwargs):
-        dataset = load(*arguments, **kwargs)
-        return data.dataclasses.replace(dataset, checksum="0" * 64)
-
-    monkeypatch.setattr(data, "load", other)
+    monkeypatch.setattr(
+        data, "load", lambda *given: dataclasses.replace(load(*given), checksum="0" * 64)
+    )
     with pytest.raises(BadRequest, match="expected the dataset that the run in"):
         training.resume(run)
     assert content(run.directory) == before
