@@ -151,10 +151,13 @@ def _card(run: Run, recipe: Recipe, pictures: list[str], commit: str) -> str:
         [name, *(_number(values[name]) for values in metrics.values())] for name in metrics["test"]
     ]
     litert_files = [
-        [path.name, f"{export['litert'][path.name]['bytes']:,}",
-         _number(export["litert"][path.name]["mse"])]
+        [
+            path.name if path.is_file() else f"{path.name}, left out for its error",
+            f"{export['litert'][path.name]['bytes']:,}",
+            _number(export["litert"][path.name]["mse"]),
+        ]
         for path in (run.litert, run.litert_quantized)
-    ]  # fmt: skip
+    ]
     return _CARD.format(
         recipe=recipe,
         description=f"{recipe.description[0].upper()}{recipe.description[1:]}.",

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -54,6 +55,16 @@ def test_card_of_a_fresh_model_states_its_error(shipped, dataset):
         assert fact in card
     assert len(re.findall(r"!\[", card)) == 2
     assert str(shipped.directory) not in card + json.dumps(config)
+
+
+def test_card_says_which_file_was_left_out(mlp_run, tmp_path):
+    run = Run(tmp_path / "run")
+    shutil.copytree(mlp_run.directory, run.directory)
+    run.litert_quantized.unlink()
+    shipped = Run(tmp_path / "shipped")
+    ship(run, shipped, commit="0" * 40)
+    left_out = re.findall(r"^\| (\S+), left out for its error", shipped.card.read_text(), re.M)
+    assert left_out == [run.litert_quantized.name]
 
 
 @pytest.mark.parametrize("run", MODELS.values(), ids=MODELS)
