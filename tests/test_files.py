@@ -37,9 +37,8 @@ def _check_whole(place) -> bool:
     except FileNotFoundError:
         return False
     try:
-        names = os.listdir(directory)
         contents = set()
-        for name in names:
+        for name in os.listdir(directory):  # noqa: PTH208, a path would be looked up anew
             with os.fdopen(os.open(name, os.O_RDONLY, dir_fd=directory)) as file:
                 contents.add(file.read())
     except FileNotFoundError:
