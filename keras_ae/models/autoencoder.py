@@ -129,6 +129,8 @@ class Autoencoder(keras.Model):
 
     @staticmethod
     def _in_batches(step, array: np.ndarray, batch_size: int) -> np.ndarray:
+        if type(batch_size) is not int or batch_size < 1:
+            raise ValueError(f"`batch_size` must be a positive integer. Received: {batch_size!r}")
         if len(array) == 0:
             # Convolutions refuse an empty batch, so the shape of the output comes from one row.
             return step(tf.zeros((1, *array.shape[1:]))).numpy()[:0]
@@ -167,7 +169,10 @@ def check_floats(values, name: str, shape: tuple[int, ...]) -> np.ndarray:
     Raises:
         ValueError: If the shape or the type is another, or a value is not finite.
     """
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"`{name}` must be an array. Received: {error}") from error
     if array.shape[1:] != shape or array.ndim != len(shape) + 1:
         expected = ", ".join(["n", *map(str, shape)])
         raise ValueError(
@@ -175,9 +180,11 @@ def check_floats(values, name: str, shape: tuple[int, ...]) -> np.ndarray:
         )
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(f"`{name}` must be floating point. Received: dtype {array.dtype}")
+    with np.errstate(over="ignore"):  # What float32 cannot hold becomes infinite.
+        array = array.astype("float32", copy=False)
     if not np.isfinite(array).all():
         raise ValueError(
             f"`{name}` must be finite. Received: {np.sum(~np.isfinite(array))} values that are "
             "NaN or infinite"
         )
-    return array.astype("float32", copy=False)
+    return array
