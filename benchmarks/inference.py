@@ -1,6 +1,7 @@
 """Speed of reconstructing, encoding and scoring, one image at a time and 1,000 at once."""
 
 import argparse
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +50,10 @@ def _lite_rt(model, setup: dict) -> dict[str, Callable]:
 
     def run(name):
         converter = tf.lite.TFLiteConverter.from_saved_model(setup["saved_model"], [name])
-        interpreter = tf.lite.Interpreter(model_content=converter.convert(), num_threads=2)
+        interpreter = tf.lite.Interpreter(
+            model_content=converter.convert(), num_threads=os.cpu_count()
+        )
+        interpreter.allocate_tensors()
         source = interpreter.get_input_details()[0]["index"]
         target = interpreter.get_output_details()[0]["index"]
 

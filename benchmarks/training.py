@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -23,10 +23,11 @@ LOSS_TOLERANCE = 0.10
 # === Contenders: each returns a function that trains one epoch and returns its mean loss ===
 
 
-def _keras_ae(family: str, setup: dict) -> Callable[[], float]:
+def _keras_ae(family: str, setup: dict, **overrides) -> Callable[[], float]:
     from keras_ae import recipes, training
 
-    model, shuffled = training.prepare(recipes.get(family), setup["images"])
+    recipe = recipes.get(family).override(**overrides)
+    model, shuffled = training.prepare(recipe, setup["images"])
     numbers = itertools.count()
 
     def epoch():
@@ -104,6 +105,15 @@ CONTENDERS = {
     "torch.compile": lambda family, setup: _pytorch(family, setup, compiled=True),
     "keras_fit": _keras_fit,
 }
+# What `--jit-compile` and `--precision` choose between.
+VARIANTS = {
+    f"{'XLA' if jit_compile else 'no XLA'}, {precision}": {
+        "jit_compile": jit_compile,
+        "precision": precision,
+    }
+    for jit_compile in (False, True)
+    for precision in ("float32", "mixed_bfloat16")
+}
 LABELS = {
     "keras_ae": "keras_ae",
     "pytorch": "PyTorch eager",
@@ -114,7 +124,10 @@ LABELS = {
 
 def _serve(connection, contender: str, family: str, setup: dict) -> None:
     """Trains one epoch whenever asked to. Runs in the contender's process."""
-    epoch = CONTENDERS[contender](family, setup)
+    if contender in VARIANTS:
+        epoch = _keras_ae(family, setup, **VARIANTS[contender])
+    else:
+        epoch = CONTENDERS[contender](family, setup)
     while True:
         connection.recv()
         started = time.perf_counter()
@@ -170,9 +183,9 @@ def _take_turns(workers: dict, options) -> dict[object, dict]:
     return rows
 
 
-def _compare(family: str, options, setup: dict) -> dict[str, dict]:
+def _compare(contenders: Iterable[str], family: str, options, setup: dict) -> dict[str, dict]:
     images = setup["images"][: options.images]
-    with measuring.workers(_serve, CONTENDERS, family, {**setup, "images": images}) as workers:
+    with measuring.workers(_serve, contenders, family, {**setup, "images": images}) as workers:
         rows = _take_turns(workers, options)
     for row in rows.values():
         row["images_per_second"] = len(images) / float(np.median(row["epoch_seconds"]))
@@ -277,12 +290,22 @@ def main() -> None:
     add("--seconds", type=float, default=30, help="timed seconds of each contender, at most")
     add("--images", type=int, default=55_000, help="use the first N training images")
     add("--no-scaling", action="store_true", help="leave out the three sizes of training set")
+    add("--variants", action="store_true", help="compare XLA and precisions instead of peers")
     options = parser.parse_args()
 
     from keras_ae import recipes
 
     for family in options.families:
         setup = measuring.elsewhere(_setup, family)
+        if options.variants:
+            rows = _compare(VARIANTS, family, options, setup)
+            for name, row in rows.items():
+                print(
+                    f"{family:14}{name:24}{row['images_per_second']:10,.0f} images/s   "
+                    f"loss after one epoch {row['loss_after_one_epoch']:.4g}"
+                )
+            measuring.save("variants", {family: {**measuring.environment(), "variants": rows}})
+            continue
         recipe = recipes.get(family)
         result = {
             **measuring.environment(),
@@ -290,7 +313,7 @@ def main() -> None:
             "parameters": recipe.parameters,
             "gemm_flops_per_second": measuring.gemm_flops_per_second(),
             "flops_per_image": measuring.elsewhere(_flops, family),
-            "contenders": _compare(family, options, setup),
+            "contenders": _compare(CONTENDERS, family, options, setup),
         }
         if not options.no_scaling:
             result["scaling"] = _scale(family, options, setup)
