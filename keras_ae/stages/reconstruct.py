@@ -42,8 +42,8 @@ def run(context: Context) -> Section:
     section = Section()
     section.tables["overall"] = (
         f"Means over {len(images):,} test images. PCA has {dimensions} components, as many as the "
-        "code has units, and is fitted to the training images: a model that does not beat it has "
-        "learnt nothing that is not linear. Its output may leave [0, 1]; the clipped row cannot. "
+        "code has units, and is fitted to the training images: a model that does not beat it "
+        "gains nothing from not being linear. Its output may leave [0, 1]; the clipped row cannot. "
         "Grey pixels have a cross-entropy above zero however good the output is: the floor row. "
         f"Probabilities are clipped to [{metrics.EPSILON:g}, 1 - {metrics.EPSILON:g}] in it, "
         "which PCA, no model of probabilities, often needs.",
