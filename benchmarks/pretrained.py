@@ -29,8 +29,6 @@ SHIPPED = ("dense", "conv", "batchnorm", "mlp", "lstm", "vae-baseline", "vae-opt
 PROJECT = Path(__file__).parents[1]
 # The model of the example request in the README.
 SERVED = "mlp"
-_BEGIN = "<!-- serving example: written by python -m benchmarks.pretrained -->\n"
-_END = "<!-- end of the serving example -->\n"
 
 
 def main() -> None:
@@ -58,10 +56,9 @@ def main() -> None:
         print(f"{name}: {_size(shipped.directory) / 1e6:.1f} MB in {shipped.directory}")
     total = _size(options.save_dir)
     print(f"all in {options.save_dir}: {total / 1e6:.1f} MB")
-    served = Run(options.save_dir / SERVED)
-    if not overrides and served.saved_model.is_dir():
+    if not overrides:
         readme = PROJECT / "README.md"
-        write_text(readme, replace_serving_example(readme.read_text("utf-8"), served))
+        write_text(readme, update_readme(readme.read_text("utf-8"), options.save_dir))
 
 
 def ship(run: Run, shipped: Run, commit: str) -> None:
@@ -154,10 +151,13 @@ def _card(run: Run, recipe: Recipe, pictures: list[str], commit: str) -> str:
         [name, *(_number(values[name]) for values in metrics.values())] for name in metrics["test"]
     ]
     litert_files = [
-        [path.name, f"{export['litert'][path.name]['bytes']:,}",
-         _number(export["litert"][path.name]["mse"])]
+        [
+            path.name if path.is_file() else f"{path.name}, left out for its error",
+            f"{export['litert'][path.name]['bytes']:,}",
+            _number(export["litert"][path.name]["mse"]),
+        ]
         for path in (run.litert, run.litert_quantized)
-    ]  # fmt: skip
+    ]
     return _CARD.format(
         recipe=recipe,
         description=f"{recipe.description[0].upper()}{recipe.description[1:]}.",
@@ -184,10 +184,49 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def replace_serving_example(readme: str, served: Run) -> str:
-    """Returns the README's text with the example request to TensorFlow Serving written anew."""
-    before, rest = readme.split(_BEGIN)
-    _, after = rest.split(_END)
+def update_readme(readme: str, directory: Path) -> str:
+    """Returns the README's text with what depends on the shipped models written anew.
+
+    Args:
+        readme: Text with a pair of comments around each such part.
+        directory: Where the shipped models are.
+    """
+    parts = {
+        "results": _results([Run(directory / name) for name in SHIPPED]),
+        "serving example": _serving_example(Run(directory / SERVED)),
+    }
+    for name, content in parts.items():
+        begin = f"<!-- {name}: written by python -m benchmarks.pretrained -->\n"
+        end = f"<!-- end of {name} -->\n"
+        before, rest = readme.split(begin)
+        _, after = rest.split(end)
+        readme = before + begin + content + end + after
+    return readme
+
+
+def _results(runs: list[Run]) -> str:
+    rows = []
+    for run in runs:
+        if not run.metrics.is_file():
+            continue
+        recipe, test = run.read_recipe(), json.loads(run.metrics.read_text("utf-8"))["test"]
+        rows.append(
+            [
+                f"[`{recipe.name}`](saved_models/pretrained/{recipe.name}/)",
+                recipe.description,
+                recipe.source,
+                f"{recipe.parameters:,}",
+                f"{test['live_units']} of {test['latent_dim']}",
+                f"{test['mse']:.4f}",
+                f"{test['pca_mse']:.4f}",
+                f"{test['loss']:.2f}" if "loss" in test else "",
+            ]
+        )
+    header = ["recipe", "what", "source", "parameters", "live latent units", "test MSE"]
+    return _table([*header, "PCA", "test negative ELBO"], rows) + "\n"
+
+
+def _serving_example(served: Run) -> str:
     test = data.load().test
     image = np.round(data.to_float(test.images[0]).astype("float64"), 2).tolist()
     detect = tf.saved_model.load(str(served.saved_model)).signatures["detect"]
@@ -198,7 +237,7 @@ def replace_serving_example(readme: str, served: Run) -> str:
         "scores": float(str(answer["scores"][0].numpy())),
     }
     rows = ",\n".join(json.dumps(row, separators=(",", ":")) for row in image)
-    example = f"""\
+    return f"""\
 <details><summary><code>body.json</code>: a {test.labels[0]}, row by row</summary>
 
 ```json
@@ -215,7 +254,6 @@ The answer:
 {json.dumps({"predictions": [prediction]})}
 ```
 """
-    return before + _BEGIN + example + _END + after
 
 
 def _commit() -> str:

@@ -23,6 +23,8 @@ _EXPORTS = {
     "ReconstructionFigures": "keras_ae.callbacks",
     "SampleFigures": "keras_ae.callbacks",
     "load": "keras_ae.loading",
+    "export_litert": "keras_ae.export",
+    "export_saved_model": "keras_ae.export",
     "RECIPES": "keras_ae.recipes",
     "Recipe": "keras_ae.recipes",
 }

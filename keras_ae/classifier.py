@@ -63,6 +63,7 @@ def load(mnist: data.Dataset) -> DigitClassifier:
             model.load_weights(path)
             return _checked(model, mnist)
         model = _build()
+    print("training the classifier of digits, once ...", end=" ", flush=True)
     _train(model, mnist)
     judge = _checked(model, mnist)
     # The directory may be shared and read-only; then every evaluation trains again.

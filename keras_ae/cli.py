@@ -192,6 +192,9 @@ def _train_parser() -> argparse.ArgumentParser:
     add("-b", "--batch-size", type=int, metavar="N", help="images in a step")
     add("--learning-rate", type=float, metavar="X", help="learning rate of Adam")
     add("--train-noise-std", type=float, metavar="X", help="noise on the training inputs")
+    add("--jit-compile", action=argparse.BooleanOptionalAction,
+        help="compile the training step with XLA, or not")  # fmt: skip
+    add("--precision", choices=recipes.PRECISIONS, help="type in which the layers compute")
     add("--seed", type=int, metavar="N", help="seed of everything random")
     add("--device", choices=recipes.DEVICES, help="where to compute")
     add("--strategy", choices=recipes.STRATEGIES,
@@ -209,7 +212,7 @@ def _train_parser() -> argparse.ArgumentParser:
     add("-s", "--save-dir", metavar="DIR",
         help=f"run directory (default: {RUNS}/RECIPE)")  # fmt: skip
     add("-p", "--plot", metavar="FILE",
-        help="plot of the loss, redrawn every epoch (default: DIR/loss.png)")  # fmt: skip
+        help="plot of the loss, redrawn during training (default: DIR/loss.png)")  # fmt: skip
     add("--figures-every", type=int, metavar="N", help="epochs between figures")
     add("--tensorboard", action="store_true", help="write TensorBoard logs")
     earlier = output.add_mutually_exclusive_group()

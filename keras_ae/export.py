@@ -197,7 +197,9 @@ def _reconstruct_with_litert(path: Path, images: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
         # The interpreter is moving to a package of its own. This one comes with TensorFlow.
         warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter is deprecated")
-        interpreter = tf.lite.Interpreter(str(path))
+        # Without delegates: the one that comes by default announces itself on stderr.
+        plain = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        interpreter = tf.lite.Interpreter(str(path), experimental_op_resolver_type=plain)
     return interpreter.get_signature_runner("reconstruct")(images=images)["reconstructions"]
 
 

@@ -40,7 +40,8 @@ def load_run(run: Run) -> Autoencoder:
     try:
         model = keras.saving.load_model(run.model, compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:300]
+        # Keras prints the whole configuration, and then what was wrong with it.
+        reason = " ".join(str(error).split("Exception encountered: ")[-1].split())[:300]
         raise BadRequest(f"expected a model that loads, received {run.model}: {reason}") from error
     if not isinstance(model, Autoencoder):
         raise BadRequest(

@@ -26,6 +26,7 @@ class Recipe:
             improved for ten epochs, which are PyTorch's defaults.
         figures_every: Epochs between figures.
         jit_compile: Whether XLA compiles the training step.
+        precision: Keras dtype policy of the layers. Weights stay float32 with either.
         train_noise_std: Standard deviation of the Gaussian noise on the training inputs. Noisy
             pixels are clipped to [0, 1]. Targets stay clean.
         seed: Of initial weights, order, noise, dropout and sampling.
@@ -47,6 +48,7 @@ class Recipe:
     reduce_on_plateau: bool = False
     figures_every: int = 5
     jit_compile: bool = False
+    precision: str = "float32"
     train_noise_std: float = 0.0
     seed: int = 0
     dataset: str = "mnist"
@@ -76,6 +78,7 @@ class Recipe:
         return dataclasses.replace(self, arguments=arguments, **replaced)
 
 
+PRECISIONS = ("float32", "mixed_bfloat16")
 ACTIVATIONS = ("relu", "tanh", "linear", "sigmoid", "elu", "gelu", "leaky_relu", "selu", "silu")
 DEVICES = ("auto", "cpu", "gpu")
 STRATEGIES = ("single", "mirrored")
@@ -135,6 +138,7 @@ _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
             f"one of {', '.join(ACTIVATIONS)}",
             lambda value: value in ACTIVATIONS,
         ),
+        ("precision", f"one of {', '.join(PRECISIONS)}", lambda value: value in PRECISIONS),
         ("device", f"one of {', '.join(DEVICES)}", lambda value: value in DEVICES),
         ("strategy", f"one of {', '.join(STRATEGIES)}", lambda value: value in STRATEGIES),
         (
@@ -227,6 +231,11 @@ def _lstm(name: str, description: str, activation: str) -> Recipe:
         epochs=20,
     )
 
+
+# `python -m benchmarks.training --variants` measures what is chosen here for speed. XLA is on for
+# the fully connected models, whose activations, loss and optimizer it fuses, and for `conv`, whose
+# large convolutions are matrix products. It is off for the LSTMs: it makes an unrolled one half as
+# fast. bfloat16 pays at most for `mlp` and `batchnorm`, and is left to `--precision`.
 
 # The source of the VAE describes four of its seven configurations. The others are steps of one
 # factor between them, so that each change can be judged alone.

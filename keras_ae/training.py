@@ -36,6 +36,8 @@ def build(recipe: Recipe) -> models.Autoencoder:
         BadRequest: If the model's class has no use for the arguments together.
     """
     keras.utils.set_random_seed(recipe.seed)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(recipe.precision)
     try:
         return getattr(models, recipe.model)(**recipe.arguments)
     except (ValueError, MemoryError, tf.errors.ResourceExhaustedError) as error:
@@ -43,6 +45,30 @@ def build(recipe: Recipe) -> models.Autoencoder:
             f"expected arguments that {recipe.model} can be built with, received "
             f"{dict(recipe.arguments)}: {' '.join(str(error).split())[:200]}"
         ) from error
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def prepare(recipe: Recipe, images: np.ndarray) -> tuple[models.Autoencoder, data.ShuffledBatches]:
+    """Returns what `fit` needs: the compiled model and the batches of the training images.
+
+    Args:
+        recipe: What to train.
+        images: uint8 `[n, 28, 28, 1]`.
+    """
+    model = build(recipe)
+    shuffled = data.ShuffledBatches(images, recipe.batch_size, recipe.seed, recipe.train_noise_std)
+    model.compile(
+        optimizer=AdamL2(recipe.learning_rate, l2=recipe.l2),
+        loss=model.training_loss,
+        # XLA cannot compile a step that several devices share.
+        jit_compile=recipe.jit_compile and model.distribute_strategy.num_replicas_in_sync == 1,
+        # Python sees the model ten times an epoch: often enough for the progress bar.
+        steps_per_execution=max(1, shuffled.steps // 10),
+    )
+    # A checkpoint is of variables that exist.
+    model.optimizer.build(model.trainable_variables)
+    return model, shuffled
 
 
 def train(
@@ -116,21 +142,8 @@ def _carry_out(
         recipe.dataset, settings["archives"], recipe.full_train, recipe.train_images
     )
     _check_even(recipe.batch_size, len(dataset.train), distribution.num_replicas_in_sync)
-    shuffled = data.ShuffledBatches(
-        dataset.train.images, recipe.batch_size, recipe.seed, recipe.train_noise_std
-    )
     with distribution.scope():
-        model = build(recipe)
-        model.compile(
-            optimizer=AdamL2(recipe.learning_rate, l2=recipe.l2),
-            loss=model.training_loss,
-            # XLA cannot compile a step that several devices share.
-            jit_compile=recipe.jit_compile and distribution.num_replicas_in_sync == 1,
-            # Python sees the model ten times an epoch: often enough for the progress bar.
-            steps_per_execution=max(1, shuffled.steps // 10),
-        )
-        # A checkpoint is of variables that exist.
-        model.optimizer.build(model.trainable_variables)
+        model, shuffled = prepare(recipe, dataset.train.images)
 
     hint = f"go on with: {run.resume_command(recipe.name)}"
     with run.locked(), Interrupts(hint) as interrupts, _told_in_one_line(hint):

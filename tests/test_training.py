@@ -205,13 +205,43 @@ def test_figures_come_every_few_epochs_and_at_the_end(foreign_model, digits, tmp
     assert len(loss_plot.history["loss"]) == 5
 
 
+def test_loss_plot_is_redrawn_while_training_goes_on_and_at_the_end(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(callbacks, "save_figure", lambda figure, path: shown.append(figure))
+    plot = callbacks.LossPlot(tmp_path / "loss.png")
+    clock = iter([0.0, 0.0, 1.0, 49.0, 51.5, 51.5, 51.5, 60.0, 60.0])
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: next(clock))
+    # The first drawing takes a second, so the next has to wait for 50.
+    for epoch in range(3):
+        plot.on_epoch_end(epoch, {"loss": 1.0 / (epoch + 1)})
+    plot.on_train_end()
+    points = [len(figure.axes[0].get_lines()[0].get_xdata()) for figure in shown]
+    assert points == [1, 3, 3]
+
+
+def images_in(figure, rows: int, columns: int) -> np.ndarray:
+    """The images that a figure shows, row by row: 28 pixels and a gap of two for each."""
+    picture = np.asarray(figure.axes[0].get_images()[0].get_array())
+    return np.stack(
+        [
+            picture[30 * row : 30 * row + 28, 30 * column : 30 * column + 28]
+            for row in range(rows)
+            for column in range(columns)
+        ]
+    )
+
+
 def test_reconstruction_figure_shows_what_the_model_makes_of_the_inputs(foreign_model, digits):
     noisy = data.noisy(digits[:3], 0.4, seed=(0, 0)).numpy()
     callback = callbacks.ReconstructionFigures(digits[:3], "unused.png", inputs=noisy)
     callback.set_model(foreign_model)
-    drawn = [axes.get_images()[0].get_array() for axes in callback.draw(1).axes]
+    figure = callback.draw(1)
     expected = [digits[:3], noisy, np.clip(foreign_model(noisy), 0, 1)]
-    np.testing.assert_allclose(drawn, np.concatenate(expected)[..., 0], atol=1e-6)
+    np.testing.assert_allclose(
+        images_in(figure, rows=3, columns=3), np.concatenate(expected)[..., 0], atol=1e-6
+    )
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["original", "noisy", "reconstructed"]
 
 
 def test_sample_figure_shows_the_same_latents_every_time(digits):
@@ -220,7 +250,7 @@ def test_sample_figure_shows_the_same_latents_every_time(digits):
     callback = callbacks.SampleFigures(latents, "unused.png")
     callback.set_model(vae)
     for epoch in (1, 2):
-        drawn = [axes.get_images()[0].get_array() for axes in callback.draw(epoch).axes[:2]]
+        drawn = images_in(callback.draw(epoch), rows=1, columns=2)
         np.testing.assert_allclose(drawn, vae.decode(latents)[..., 0], atol=1e-6)
 
 

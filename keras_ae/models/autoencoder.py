@@ -107,7 +107,8 @@ class Autoencoder(keras.Model):
     @tf.function(input_signature=[IMAGES])
     def encode_step(self, images: tf.Tensor) -> tf.Tensor:
         """`encode` for one batch of tensors, without checks."""
-        return self.encoder(images, training=False)
+        # Under mixed precision the encoder computes in bfloat16.
+        return tf.cast(self.encoder(images, training=False), tf.float32)
 
     @tf.function(input_signature=[LATENTS])
     def decode_step(self, latents: tf.Tensor) -> tf.Tensor:

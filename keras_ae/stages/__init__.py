@@ -96,6 +96,6 @@ class Context:
         return metrics.PCA.fit(self.train_images)
 
     def examples(self, first: int) -> np.ndarray:
-        """Returns indices of test images: `first`, and the first image of each class."""
-        labels = self.dataset.test.labels
-        return np.array([first, *np.unique(labels, return_index=True)[1][:10]])
+        """Returns indices of test images: `first`, and the first image of each of ten classes."""
+        of_classes = np.unique(self.dataset.test.labels, return_index=True)[1][:10]
+        return np.array([first, *of_classes[of_classes != first]])

@@ -23,7 +23,7 @@ def run(context: Context) -> Section:
             "wiener": context.pca.shrink(noisy, noise_std).clip(0, 1),
         }
         quality = {name: _error_and_ratio(images, output) for name, output in outputs.items()}
-        sweep[f"{noise_std:g}"] = {
+        sweep[str(noise_std)] = {
             f"{name}_{measure}": quality[name][measure]
             for measure in ("mse", "psnr")
             for name in outputs
@@ -54,7 +54,7 @@ def run(context: Context) -> Section:
     )
     section.tables["sweep"] = (
         "The same over the strength of the noise (first column, standard deviation). A small code "
-        "wins where the noise is strong and loses where its own reconstruction error is larger "
+        "may win where the noise is strong; it loses where its own reconstruction error is larger "
         "than the noise.",
         sweep,
     )

@@ -18,26 +18,29 @@ def run(context: Context) -> Section:
     model, settings = context.model, context.settings
     section = Section()
     if context.is_variational:
-        codes = {"prior": model.prior_step(SAMPLES, settings.seed).numpy()}
-        words = {"prior": "the standard normal prior"}
+        sources = {
+            "prior": ("the standard normal prior", model.prior_step(SAMPLES, settings.seed).numpy())
+        }
     else:
         section.skipped["samples from a prior"] = (
             f"{context.recipe.name} is a plain autoencoder and has none; densities "
             "fitted to the codes of the training images stand in for it"
         )
-        codes = {
-            "gaussian": _fitted_samples(context.train_codes, 1, settings.seed),
-            "mixture": _fitted_samples(context.train_codes, MIXTURE_COMPONENTS, settings.seed),
+        sources = {
+            name: (
+                f"{words} fitted to the codes of the training images",
+                _fitted_samples(context.train_codes, components, settings.seed),
+            )
+            for name, words, components in (
+                ("gaussian", "one Gaussian", 1),
+                ("mixture", f"a mixture of {MIXTURE_COMPONENTS} Gaussians", MIXTURE_COMPONENTS),
+            )
         }
-        words = {
-            "gaussian": "one Gaussian fitted to the codes of the training images",
-            "mixture": f"a mixture of {MIXTURE_COMPONENTS} Gaussians fitted to the codes of the "
-            "training images",
-        }
-    samples = {name: model.decode(values) for name, values in codes.items()}
-    for name, images in samples.items():
+    samples = {}
+    for name, (words, codes) in sources.items():
+        samples[name] = images = model.decode(codes)
         section.figures[name] = (
-            f"Decoded codes drawn from {words[name]}, the first {SAMPLES_DRAWN} of {SAMPLES:,}, "
+            f"Decoded codes drawn from {words}, the first {SAMPLES_DRAWN} of {SAMPLES:,}, "
             "none chosen. Look for blank or broken shapes, and for digits that are missing.",
             figures.image_grid(images[:SAMPLES_DRAWN]),
         )

@@ -1,0 +1,1 @@
+"""Speed and memory, measured beside PyTorch and plain Keras. Nothing here is a test."""

@@ -1,0 +1,326 @@
+"""Training speed of every family beside PyTorch and plain Keras, on the same data.
+
+Every contender lives in a process of its own, so that its memory is its own. The processes take
+turns, epoch by epoch, so that whatever else the machine does falls on all of them alike.
+"""
+
+import argparse
+import contextlib
+import itertools
+import sys
+import time
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from benchmarks import measuring
+
+FAMILIES = ("dense", "mlp", "batchnorm", "conv", "lstm", "vae-baseline")
+SIZES = (15_000, 30_000, 60_000)
+LOSS_TOLERANCE = 0.10
+
+
+# === Contenders: each returns a function that trains one epoch and returns its mean loss ===
+
+
+def _keras_ae(family: str, setup: dict, **overrides) -> Callable[[], float]:
+    from keras_ae import recipes, training
+
+    recipe = recipes.get(family).override(**overrides)
+    model, shuffled = training.prepare(recipe, setup["images"])
+    numbers = itertools.count()
+
+    def epoch():
+        number = next(numbers)
+        history = model.fit(
+            shuffled.dataset,
+            initial_epoch=number,
+            epochs=number + 1,
+            shuffle=False,
+            callbacks=[shuffled],
+            verbose=0,
+        )
+        return history.history["loss"][-1]
+
+    return epoch
+
+
+def _keras_fit(family: str, setup: dict) -> Callable[[], float]:
+    import tensorflow as tf
+
+    from benchmarks import keras_models
+    from keras_ae import data, recipes
+    from keras_ae.optimizers import AdamL2
+
+    recipe = recipes.get(family)
+    model = keras_models.build(recipe)
+    model.set_weights(setup["weights"])
+    model.compile(optimizer=AdamL2(recipe.learning_rate, l2=recipe.l2), loss=model.training_loss)
+    images = data.to_float(setup["images"])
+    batches = (
+        tf.data.Dataset.from_tensor_slices((images, images))
+        .shuffle(len(images))
+        .batch(recipe.batch_size)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+    return lambda: model.fit(batches, shuffle=False, verbose=0).history["loss"][-1]
+
+
+def _pytorch(family: str, setup: dict, compiled: bool = False) -> Callable[[], float]:
+    import torch
+
+    from benchmarks import torch_models
+    from keras_ae import recipes
+
+    recipe = recipes.get(family)
+    torch.manual_seed(recipe.seed)
+    module = torch_models.MODELS[family]()
+    torch_models.load_weights(module, setup["weights"])
+    loss_function = torch_models.loss_function(module)
+    # The compiled contender gets the fused optimizer, too: all that PyTorch has.
+    optimizer = torch.optim.Adam(
+        module.parameters(), lr=recipe.learning_rate, weight_decay=recipe.l2, fused=compiled
+    )
+    forward = torch.compile(module) if compiled else module
+    images = torch_models.to_tensor(setup["images"])
+
+    def epoch():
+        total = 0.0
+        order = torch.randperm(len(images))
+        for start in range(0, len(images), recipe.batch_size):
+            batch = images[order[start : start + recipe.batch_size]]
+            optimizer.zero_grad()
+            loss = loss_function(forward(batch), batch)
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(batch)
+        return total / len(images)
+
+    return epoch
+
+
+CONTENDERS = {
+    "keras_ae": _keras_ae,
+    "pytorch": _pytorch,
+    "torch.compile": lambda family, setup: _pytorch(family, setup, compiled=True),
+    "keras_fit": _keras_fit,
+}
+# What `--jit-compile` and `--precision` choose between.
+VARIANTS = {
+    f"{'XLA' if jit_compile else 'no XLA'}, {precision}": {
+        "jit_compile": jit_compile,
+        "precision": precision,
+    }
+    for jit_compile in (False, True)
+    for precision in ("float32", "mixed_bfloat16")
+}
+LABELS = {
+    "keras_ae": "keras_ae",
+    "pytorch": "PyTorch eager",
+    "torch.compile": "PyTorch torch.compile",
+    "keras_fit": "plain Keras fit",
+}
+
+
+def _serve(connection, contender: str, family: str, setup: dict) -> None:
+    """Trains one epoch whenever asked to. Runs in the contender's process."""
+    if contender in VARIANTS:
+        epoch = _keras_ae(family, setup, **VARIANTS[contender])
+    else:
+        epoch = CONTENDERS[contender](family, setup)
+    while True:
+        connection.recv()
+        started = time.perf_counter()
+        loss = epoch()
+        connection.send((time.perf_counter() - started, loss, measuring.peak_memory()))
+
+
+# === Measurements ===
+
+
+def _setup(family: str) -> dict:
+    """Returns all training images and the initial weights, which all contenders share."""
+    from keras_ae import data, recipes, training
+
+    return {
+        "images": data.load(full_train=True).train.images,
+        "weights": training.build(recipes.get(family)).get_weights(),
+    }
+
+
+def _flops(family: str) -> float:
+    """Returns the floating-point operations of one image in a training step: products only."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from benchmarks import torch_models
+
+    # oneDNN's LSTM is one opaque operation; without it, it is a chain of products.
+    torch.backends.mkldnn.set_flags(_enabled=False)
+    module = torch_models.MODELS[family]()
+    images = torch.rand(10, 1, 28, 28)
+    with FlopCounterMode(display=False) as counter:
+        torch_models.loss_function(module)(module(images), images).backward()
+    return counter.get_total_flops() / len(images)
+
+
+def _take_turns(workers: dict, options) -> dict[object, dict]:
+    """Lets the workers train epoch by epoch, each until it has enough of them."""
+    for worker in workers.values():
+        worker.ask("epoch")  # It compiles, and is not timed.
+    rows = {name: {"epoch_seconds": [], "epoch_losses": []} for name in workers}
+    while active := [
+        name
+        for name, row in rows.items()
+        if len(row["epoch_seconds"]) < options.epochs
+        and sum(row["epoch_seconds"]) < options.seconds
+    ]:
+        for name in active:
+            seconds, loss, memory = workers[name].ask("epoch")
+            rows[name]["epoch_seconds"].append(seconds)
+            rows[name]["epoch_losses"].append(loss)
+            rows[name]["peak_memory_bytes"] = memory
+    return rows
+
+
+def _compare(contenders: Iterable[str], family: str, options, setup: dict) -> dict[str, dict]:
+    images = setup["images"][: options.images]
+    with measuring.workers(_serve, contenders, family, {**setup, "images": images}) as workers:
+        rows = _take_turns(workers, options)
+    for row in rows.values():
+        row["images_per_second"] = len(images) / float(np.median(row["epoch_seconds"]))
+        row["loss_after_one_epoch"] = row["epoch_losses"][0]
+    return rows
+
+
+def _scale(family: str, options, setup: dict) -> list[dict]:
+    with contextlib.ExitStack() as stack:
+        workers = {}
+        for size in SIZES:
+            images = {"images": setup["images"][:size]}
+            worker = measuring.Worker(_serve, "keras_ae", family, images)
+            workers[size] = stack.enter_context(worker)
+        rows = _take_turns(workers, options)
+    return [
+        {
+            "images": size,
+            "microseconds_per_image": 1e6 * float(np.median(row["epoch_seconds"])) / size,
+            **row,
+        }
+        for size, row in rows.items()
+    ]
+
+
+def _check_losses(result: dict) -> None:
+    rows = result["contenders"]
+    expected = rows["pytorch"]["loss_after_one_epoch"]
+    for name, row in rows.items():
+        loss = row["loss_after_one_epoch"]
+        if not abs(loss / expected - 1) <= LOSS_TOLERANCE:
+            sys.exit(
+                f"no fair comparison: after one epoch expected a loss of {expected:.4g} within "
+                f"{LOSS_TOLERANCE:.0%}, received {loss:.4g} from {LABELS[name]}"
+            )
+
+
+# === Report ===
+
+
+def _print(family: str, result: dict) -> None:
+    contenders = result["contenders"]
+    ours = contenders["keras_ae"]["images_per_second"]
+    print(f"{family}, batch {result['batch_size']}, {result['parameters']:,} parameters")
+    for name, values in contenders.items():
+        speed = values["images_per_second"]
+        share = speed * result["flops_per_image"] / result["gemm_flops_per_second"]
+        print(
+            f"  {LABELS[name]:22}{speed:10,.0f} images/s   keras_ae is {ours / speed:4.2f} x"
+            f"{values['peak_memory_bytes'] / 2**20:8,.0f} MiB   {share:4.0%} of GEMM peak   "
+            f"loss after one epoch {values['loss_after_one_epoch']:.4g}"
+        )
+    print(f"  keras_ae / the faster PyTorch: {ours / _fastest_peer(result):.2f}")
+    for row in result.get("scaling", []):
+        print(
+            f"  {row['images']:7,} images: {row['microseconds_per_image']:7.1f} us an image, "
+            f"{row['peak_memory_bytes'] / 2**20:6,.0f} MiB"
+        )
+
+
+def _speeds(result: dict) -> dict[str, float]:
+    return {name: row["images_per_second"] for name, row in result["contenders"].items()}
+
+
+def _fastest_peer(result: dict) -> float:
+    speeds = _speeds(result)
+    return max(speeds["pytorch"], speeds["torch.compile"])
+
+
+def _plot(results: dict) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots()
+    families = [family for family in FAMILIES if family in results]
+    width = 0.8 / len(CONTENDERS)
+    for position, name in enumerate(CONTENDERS):
+        speeds = np.array([_speeds(results[family])[name] for family in families])
+        peers = np.array([_fastest_peer(results[family]) for family in families])
+        places = np.arange(len(families)) + (position - (len(CONTENDERS) - 1) / 2) * width
+        bars = axes.bar(places, speeds / peers, width, label=LABELS[name])
+        axes.bar_label(bars, [f"{speed / 1000:.1f}k" for speed in speeds], fontsize=7, padding=2)
+    axes.axhline(1, color="gray", linewidth=0.8)
+    axes.set_xticks(
+        range(len(families)),
+        [f"{family}\nbatch {results[family]['batch_size']}" for family in families],
+    )
+    axes.set(
+        ylabel="speed, the faster PyTorch = 1",
+        title="Training speed on a CPU (labels: thousand images per second)",
+    )
+    figure.legend(ncols=len(CONTENDERS), loc="outside lower center", frameon=False)
+    figure.savefig(measuring.RESULTS / "training.png", dpi=150)
+
+
+def main() -> None:
+    """Measures, prints, and writes `results/training.json` and `.png` after each family."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
+    add = parser.add_argument
+    add("--families", nargs="+", choices=FAMILIES, default=FAMILIES, metavar="NAME")
+    add("--epochs", type=int, default=5, help="timed epochs of each contender, at most")
+    add("--seconds", type=float, default=30, help="timed seconds of each contender, at most")
+    add("--images", type=int, default=55_000, help="use the first N training images")
+    add("--no-scaling", action="store_true", help="leave out the three sizes of training set")
+    add("--variants", action="store_true", help="compare XLA and precisions instead of peers")
+    options = parser.parse_args()
+
+    from keras_ae import recipes
+
+    for family in options.families:
+        setup = measuring.elsewhere(_setup, family)
+        if options.variants:
+            rows = _compare(VARIANTS, family, options, setup)
+            for name, row in rows.items():
+                print(
+                    f"{family:14}{name:24}{row['images_per_second']:10,.0f} images/s   "
+                    f"loss after one epoch {row['loss_after_one_epoch']:.4g}"
+                )
+            measuring.save("variants", {family: {**measuring.environment(), "variants": rows}})
+            continue
+        recipe = recipes.get(family)
+        result = {
+            **measuring.environment(),
+            "batch_size": recipe.batch_size,
+            "parameters": recipe.parameters,
+            "gemm_flops_per_second": measuring.gemm_flops_per_second(),
+            "flops_per_image": measuring.elsewhere(_flops, family),
+            "contenders": _compare(CONTENDERS, family, options, setup),
+        }
+        if not options.no_scaling:
+            result["scaling"] = _scale(family, options, setup)
+        _print(family, result)
+        _check_losses(result)
+        _plot(measuring.save("training", {family: result}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""Loading trained models by name, and what must not be loaded."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import keras_ae
+from benchmarks.pretrained import ship
+from keras_ae import runs
+from keras_ae.errors import BadRequest
+from keras_ae.runs import Run
+from tests.conftest import PROJECT
+
+WHEEL_LIMIT = 12_000_000
+
+
+@pytest.fixture(scope="module")
+def shipped(mlp_run, tmp_path_factory) -> Run:
+    """A small run, shipped under the name of `tiny`."""
+    run = Run(tmp_path_factory.mktemp("pretrained") / "tiny")
+    ship(mlp_run, run, commit="0" * 40)
+    return run
+
+
+def test_loads_a_run_by_its_path(mlp_run, digits):
+    model = keras_ae.load(mlp_run.directory)
+    assert type(model) is keras_ae.DenseAutoencoder
+    assert not model.compiled
+    expected = keras.models.load_model(mlp_run.model).predict(digits, verbose=0)
+    np.testing.assert_allclose(model.reconstruct(digits), expected, atol=1e-6)
+    np.testing.assert_array_equal(
+        model.encode(digits), keras_ae.load(str(mlp_run.directory)).encode(digits)
+    )
+
+
+def test_loads_a_shipped_model_by_its_name(shipped, mlp_run, digits, monkeypatch):
+    monkeypatch.setattr(runs, "_PRETRAINED", (shipped.directory.parent,))
+    np.testing.assert_array_equal(
+        keras_ae.load("tiny").encode(digits), keras_ae.load(mlp_run.directory).encode(digits)
+    )
+    with pytest.raises(BadRequest, match=r"one of the shipped models \(tiny\), received 'tinny'"):
+        keras_ae.load("tinny")
+
+
+def test_shipped_model_has_no_optimizer_state(shipped, mlp_run):
+    assert shipped.model.stat().st_size < 0.4 * mlp_run.model.stat().st_size
+    assert not keras.models.load_model(shipped.model).compiled
+
+
+def model_with_lambda(directory: Path):
+    path = str(directory / "ran")
+    inputs = keras.Input((28, 28, 1))
+    # Keras writes the code of a lambda into the file.
+    model = keras.Model(
+        inputs,
+        keras.layers.Lambda(lambda x: (open(path, "w").close(), x)[1])(inputs),  # noqa: PTH123
+    )
+    (directory / "ran").unlink()
+    return model
+
+
+@keras.saving.register_keras_serializable(package="elsewhere")
+class Foreign(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs
+
+
+def model_with_foreign_class(directory: Path):
+    inputs = keras.Input((28, 28, 1))
+    return keras.Model(inputs, Foreign()(inputs))
+
+
+def plain_keras_model(directory: Path):
+    return keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()])
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (model_with_lambda, "Lambda"),
+        (model_with_foreign_class, "Foreign"),
+        (plain_keras_model, "received a Sequential"),
+    ],
+)
+def test_other_models_are_refused_and_run_nothing(build, message, tmp_path, monkeypatch):
+    run = Run(tmp_path)
+    build(tmp_path).save(run.model)
+    monkeypatch.delitem(keras.saving.get_custom_objects(), "elsewhere>Foreign", raising=False)
+    with pytest.raises(BadRequest, match=message) as caught:
+        keras_ae.load(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_function_named_in_the_file_is_not_called(mlp_run, tmp_path):
+    """A config that names `os.system` in place of a class gets nothing run."""
+    run = Run(tmp_path)
+    marker = tmp_path / "ran"
+    with zipfile.ZipFile(mlp_run.model) as source, zipfile.ZipFile(run.model, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "config.json":
+                content = (
+                    b'{"module": "os", "class_name": "system", "registered_name": "system",'
+                    b' "config": {"command": "touch %s"}}' % str(marker).encode()
+                )
+            target.writestr(name, content)
+    with pytest.raises(BadRequest, match="expected a model that loads"):
+        keras_ae.load(tmp_path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "a flipped bit", "no archive"])
+def test_damaged_file_is_refused(damage, mlp_run, tmp_path):
+    content = bytearray(mlp_run.model.read_bytes())
+    if damage == "truncated":
+        del content[len(content) // 2 :]
+    elif damage == "a flipped bit":
+        content[len(content) // 2] ^= 1
+    else:
+        content = b"no archive"
+    run = Run(tmp_path)
+    run.model.write_bytes(content)
+    with pytest.raises(BadRequest, match="expected a model that loads"):
+        keras_ae.load(tmp_path)
+
+
+def test_wheel_carries_the_shipped_models(shipped, mlp_run, digits, tmp_path):
+    """`pip install` of a real wheel, in an environment of its own, away from the checkout."""
+    project = tmp_path / "project"
+    for name in ("keras_ae", "saved_models/pretrained"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PROJECT / name, project / name, ignore=ignored)
+    for name in ("README.md", "pyproject.toml", "requirements.txt"):
+        shutil.copy(PROJECT / name, project)
+    shutil.copytree(shipped.directory, project / "saved_models" / "pretrained" / "tiny")
+
+    def run(*command, cwd=tmp_path) -> str:
+        done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", tmp_path, project)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.stat().st_size < WHEEL_LIMIT
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"keras_ae/pretrained/tiny/model.keras", "keras_ae/pretrained/tiny/README.md"} <= names
+    assert not [name for name in names if "saved_model/" in name]
+
+    run(sys.executable, "-m", "venv", "--without-pip", "environment")
+    (packages,) = (tmp_path / "environment").glob("lib/python*/site-packages")
+    # TensorFlow and the other dependencies as they are here.
+    (packages / "dependencies.pth").write_text(
+        "\n".join(path for path in sys.path if "site-packages" in path)
+    )
+    python = tmp_path / "environment" / "bin" / "python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", wheel)
+    np.save(tmp_path / "digits.npy", digits)
+    code = """
+import numpy as np
+import keras_ae
+
+np.save("latents.npy", keras_ae.load("tiny").encode(np.load("digits.npy")))
+print(keras_ae.__file__)
+"""
+    assert Path(run(python, "-c", code).strip()).is_relative_to(packages)
+    np.testing.assert_allclose(
+        np.load(tmp_path / "latents.npy"),
+        keras_ae.load(mlp_run.directory).encode(digits),
+        atol=1e-6,
+    )

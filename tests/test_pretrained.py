@@ -1,0 +1,154 @@
+"""Shipped models keep what their cards say."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from benchmarks.pretrained import SERVED, SHIPPED, ship, update_readme
+from keras_ae import data, runs
+from keras_ae.loading import load_run
+from keras_ae.recipes import RECIPES
+from keras_ae.runs import Run
+from tests.conftest import PROJECT
+
+SIZE_LIMIT = 25_000_000
+MODELS = runs.pretrained()
+README = (PROJECT / "README.md").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def shipped(vae_run, tmp_path_factory) -> Run:
+    run = Run(tmp_path_factory.mktemp("pretrained") / "tiny")
+    ship(vae_run, run, commit="0" * 40)
+    return run
+
+
+def check_card(run: Run, dataset) -> None:
+    """Recomputes the test error of the card from the files beside it."""
+    images = data.to_float(dataset.test.images)
+    error = float(np.mean(np.square(load_run(run).reconstruct(images) - images), dtype="float64"))
+    card = run.card.read_text("utf-8")
+    stated = float(re.search(r"^\| mse \| ([\d.]+) \|", card, re.MULTILINE)[1])
+    assert stated == pytest.approx(error, abs=1e-6)
+    metrics = json.loads(run.metrics.read_text("utf-8"))
+    assert metrics["test"]["mse"] == pytest.approx(error, rel=1e-4)
+    # The SavedModel is the same model.
+    reconstruct = tf.saved_model.load(str(run.saved_model)).signatures["reconstruct"]
+    np.testing.assert_allclose(
+        reconstruct(images=tf.constant(images[:257]))["reconstructions"],
+        load_run(run).reconstruct(images[:257]),
+        atol=1e-5,
+    )
+    for picture in re.findall(r"!\[.*?\]\((.+?)\)", card):
+        assert (run.directory / picture).is_file()
+
+
+def test_card_of_a_fresh_model_states_its_error(shipped, dataset):
+    check_card(shipped, dataset)
+    card = shipped.card.read_text("utf-8")
+    config = shipped.read_config()
+    for fact in (config["dataset"]["checksum"], "0" * 40, config["versions"]["tensorflow"]):
+        assert fact in card
+    assert len(re.findall(r"!\[", card)) == 2
+    assert str(shipped.directory) not in card + json.dumps(config)
+
+
+def test_card_says_which_file_was_left_out(mlp_run, tmp_path):
+    run = Run(tmp_path / "run")
+    shutil.copytree(mlp_run.directory, run.directory)
+    run.litert_quantized.unlink()
+    shipped = Run(tmp_path / "shipped")
+    ship(run, shipped, commit="0" * 40)
+    left_out = re.findall(r"^\| (\S+), left out for its error", shipped.card.read_text(), re.M)
+    assert left_out == [run.litert_quantized.name]
+
+
+@pytest.mark.parametrize("run", MODELS.values(), ids=MODELS)
+def test_shipped_model_keeps_the_error_of_its_card(run, dataset):
+    check_card(run, dataset)
+
+
+@pytest.mark.parametrize("run", MODELS.values(), ids=MODELS)
+def test_shipped_model_is_that_of_its_recipe(run):
+    recipe = run.read_recipe()
+    assert recipe.override() == RECIPES[recipe.name].override()
+
+
+def test_shipped_models_stay_small():
+    files = (PROJECT / "saved_models" / "pretrained").rglob("*")
+    assert sum(path.stat().st_size for path in files if path.is_file()) < SIZE_LIMIT
+
+
+def test_shipped_names_are_recipes():
+    assert set(SHIPPED) <= RECIPES.keys()
+
+
+def serve(saved_model, body: dict) -> dict:
+    """Answers a request as TensorFlow Serving does, for instances that are rows of one input."""
+    signature = tf.saved_model.load(str(saved_model)).signatures[body["signature_name"]]
+    ((name, spec),) = signature.structured_input_signature[1].items()
+    outputs = signature(**{name: tf.constant(body["instances"], spec.dtype)})
+    rows = [
+        {key: value.tolist() for key, value in zip(outputs, row, strict=True)}
+        for row in zip(*(values.numpy() for values in outputs.values()), strict=True)
+    ]
+    # One output stands alone, several by name.
+    return {"predictions": [row if len(row) > 1 else next(iter(row.values())) for row in rows]}
+
+
+def check_serving_example(readme: str, run: Run) -> None:
+    body, answer = map(json.loads, re.findall(r"```json\n(.*?)```", readme, re.DOTALL))
+    (expected,) = answer["predictions"]
+    (actual,) = serve(run.saved_model, body)["predictions"]
+    assert actual == {**expected, "scores": pytest.approx(expected["scores"], rel=1e-5)}
+
+
+def results(readme: str) -> dict[str, list[str]]:
+    """Returns the cells of the README's results by recipe."""
+    rows = re.findall(
+        r"^\| \[`([\w-]+)`\]\(saved_models/pretrained/.*?\) \| (.*) \|$", readme, re.M
+    )
+    return {name: cells.split(" | ") for name, cells in rows}
+
+
+def test_readme_can_be_written_for_fresh_models(mlp_run, tmp_path):
+    run = Run(tmp_path / SERVED)
+    ship(mlp_run, run, commit="0" * 40)
+    readme = update_readme(README, tmp_path)
+    check_serving_example(readme, run)
+    assert list(results(readme)) == [SERVED]
+    assert update_readme(readme, tmp_path) == readme
+
+
+@pytest.mark.skipif(SERVED not in MODELS, reason=f"`{SERVED}` is not among the shipped models yet")
+def test_serving_example_of_the_readme_is_answered_so():
+    path = MODELS[SERVED].saved_model.relative_to(PROJECT).as_posix()
+    assert f'"$PWD/{path}:/models/{SERVED}/1"' in README
+    check_serving_example(README, MODELS[SERVED])
+
+
+@pytest.mark.parametrize("run", MODELS.values(), ids=MODELS)
+def test_readme_has_the_results_of_the_shipped_model(run):
+    test = json.loads(run.metrics.read_text("utf-8"))["test"]
+    cells = results(README)[run.directory.name]
+    assert {f"{test['mse']:.4f}", f"{test['pca_mse']:.4f}"} <= set(cells)
+
+
+def test_classifier_of_the_readme_learns_on_a_frozen_encoder(dataset):
+    (code,) = re.findall(r"<!-- classifier example -->\n```python\n(.*?)```", README, re.DOTALL)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    images, labels = data.to_float(dataset.train.images[:10_000]), dataset.train.labels[:10_000]
+    names = {"images": images, "labels": labels}
+    exec(code, names)
+    autoencoder, classifier = names["autoencoder"], names["classifier"]
+    assert autoencoder.encoder.trainable_weights == []
+    assert len(classifier.trainable_weights) == 2
+    test = data.to_float(dataset.test.images[:1000]), dataset.test.labels[:1000]
+    assert classifier.evaluate(*test, verbose=0, return_dict=True)["accuracy"] > 0.7
+    # The decoder still fits the encoder: the classifier's training has not moved it.
+    error = np.mean(np.square(autoencoder.reconstruct(test[0]) - test[0]))
+    assert error == pytest.approx(autoencoder.evaluate(test[0], test[0], verbose=0), rel=1e-3)
