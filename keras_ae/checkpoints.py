@@ -11,7 +11,7 @@ from typing import Protocol
 import keras
 import tensorflow as tf
 
-from keras_ae.errors import BadRequest, RunFailed
+from keras_ae.errors import BadRequest
 from keras_ae.files import replacing
 from keras_ae.interrupts import Interrupts
 
@@ -85,12 +85,7 @@ class Checkpoints(keras.callbacks.Callback):
             "callbacks": {name: one.get_state() for name, one in self.stateful.items()},
         }
         with replacing(self.directory / f"epoch_{epoch:06d}_step_{step:09d}") as draft:
-            try:
-                self._checkpoint.write(str(draft / "state"))
-            except tf.errors.OpError as error:
-                # TensorFlow has its own words for a full disk; its last ones are the system's.
-                reason = error.message.rsplit("; ", 1)[-1]
-                raise RunFailed(f"could not save {draft}: {reason}") from error
+            self._checkpoint.write(str(draft / "state"))
         for old in self._generations()[:-GENERATIONS]:
             shutil.rmtree(old)
         self._saved_at = time.monotonic()

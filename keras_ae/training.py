@@ -1,11 +1,13 @@
 """Turns a recipe into a trained run directory."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import platform
+import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -97,7 +99,7 @@ def train(
     Raises:
         BadRequest: If the directory, the devices or the dataset cannot be used. Nothing has been
             written.
-        RunFailed: If the loss stopped being a number.
+        RunFailed: If the loss stopped being a number, or the disk is full. What was saved stays.
         Interrupted: If SIGINT or SIGTERM came; `resume` goes on.
     """
     run.check_free(overwrite)
@@ -123,7 +125,7 @@ def resume(run: Run) -> dict[str, dict]:
 
     Raises:
         BadRequest: If there is no unfinished run, or the dataset or all checkpoints are damaged.
-        RunFailed: If the loss stopped being a number.
+        RunFailed: If the loss stopped being a number, or the disk is full. What was saved stays.
         Interrupted: If SIGINT or SIGTERM came again.
     """
     run.check_resumable()
@@ -144,7 +146,7 @@ def _carry_out(
         model, shuffled = prepare(recipe, dataset.train.images)
 
     hint = f"go on with: {run.resume_command(recipe.name)}"
-    with run.locked(), Interrupts(hint) as interrupts:
+    with run.locked(), Interrupts(hint) as interrupts, _told_in_one_line(hint):
         begin(_config(recipe, settings, dataset))
         _fit(model, shuffled, recipe, run, settings, dataset, interrupts)
         interrupts.check()
@@ -157,6 +159,16 @@ def _carry_out(
         write_json(run.metrics, summary)
         remove(run.checkpoints)
     return summary
+
+
+@contextlib.contextmanager
+def _told_in_one_line(hint: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, tf.errors.ResourceExhaustedError, tf.errors.OutOfRangeError) as error:
+        # TensorFlow has words of its own for a full disk; its last ones are the system's.
+        reason = re.sub(r" \[Op:.*", "", str(error)).rsplit("; ", 1)[-1]
+        raise RunFailed(f"could not write: {reason}; when that is mended, {hint}") from error
 
 
 def _fit(

@@ -270,9 +270,9 @@ def _file_size_limit(size: int):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-# A checkpoint has 7.5 MB, `model.keras` 7.6 MB, a figure 10 to 40 kB, `history.csv` 100 bytes.
+# A figure has 10 to 40 kB, a checkpoint 7.47 MB, `model.keras` some kB more.
 @pytest.mark.parametrize(
-    ("size", "name"), [(64, "history.csv"), (5_000, "backup"), (7_490_000, "model.keras")]
+    ("size", "name"), [(5_000, "figures"), (100_000, "backup"), (7_490_000, "model.keras")]
 )
 def test_full_disk_ends_in_one_line_and_loses_nothing(size, name, run, capfd):
     before = content(run.checkpoints)
@@ -280,8 +280,12 @@ def test_full_disk_ends_in_one_line_and_loses_nothing(size, name, run, capfd):
         assert _train("--resume", "-s", run.directory) == 1
     message = capfd.readouterr().err
     assert "File too large" in message
+    assert "go on with: python train.py mlp --resume" in message
     assert message.count("\n") == 1
-    if name != "model.keras":
+    if name == "model.keras":
+        assert (run.checkpoints / "epoch_000002_step_000000000").is_dir()
+        assert not run.model.exists()
+    else:
         assert content(run.checkpoints) == before
     assert not list(run.directory.rglob(".*"))
 
