@@ -1,5 +1,6 @@
 """Callbacks that draw while a model trains. They work with any Keras model of images."""
 
+import time
 from pathlib import Path
 
 import keras
@@ -81,18 +82,36 @@ class SampleFigures(_FigureEveryEpochs):
 
 
 class LossPlot(keras.callbacks.Callback):
-    """Draws the curves of all losses, anew after every epoch.
+    """Draws the curves of all losses while a model trains, and once more at the end.
+
+    Between two drawings lie 200 times the time that the last one took. So the curves of a slow
+    model are drawn anew after every epoch, and those of a fast one do not slow it down.
 
     Args:
         path: File to write.
+
+    Attributes:
+        history: Values per epoch by name, for every epoch.
     """
 
     def __init__(self, path: str | Path):
         super().__init__()
         self.path = Path(path)
         self.history: dict[str, list[float]] = {}
+        self._due = 0.0
 
     def on_epoch_end(self, epoch, logs=None):
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+        if time.monotonic() >= self._due:
+            self._draw()
+
+    def on_train_end(self, logs=None):
+        if self.history:
+            self._draw()
+
+    def _draw(self) -> None:
+        started = time.monotonic()
         save_figure(figures.loss_curves(self.history), self.path)
+        finished = time.monotonic()
+        self._due = finished + 200 * (finished - started)

@@ -93,7 +93,7 @@ def _train_parser() -> argparse.ArgumentParser:
     add("--learning-rate", type=float, metavar="X", help="learning rate of Adam")
     add("--train-noise-std", type=float, metavar="X", help="noise on the training inputs")
     add("--jit-compile", action=argparse.BooleanOptionalAction,
-        help="compile the training step with XLA, or not (default: what the recipe found faster)")  # fmt: skip
+        help="compile the training step with XLA, or not")  # fmt: skip
     add("--precision", choices=recipes.PRECISIONS, help="type in which the layers compute")
     add("--seed", type=int, metavar="N", help="seed of everything random")
     add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute")
@@ -110,7 +110,7 @@ def _train_parser() -> argparse.ArgumentParser:
     add("-s", "--save-dir", metavar="DIR", default=None,
         help=f"run directory (default: {RUNS}/RECIPE)")  # fmt: skip
     add("-p", "--plot", metavar="FILE", default=None,
-        help="plot of the loss, redrawn every epoch (default: DIR/loss.png)")  # fmt: skip
+        help="plot of the loss, redrawn during training (default: DIR/loss.png)")  # fmt: skip
     add("--figures-every", type=int, metavar="N", help="epochs between figures")
     add("--overwrite", action="store_true", default=False, help="replace an earlier run")
     add("--tensorboard", action="store_true", default=False, help="write TensorBoard logs")

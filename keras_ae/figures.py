@@ -11,18 +11,10 @@ def image_rows(rows: Mapping[str, np.ndarray], title: str = "") -> Figure:
     """Draws rows of images that belong together column by column.
 
     Args:
-        rows: Images `[n, height, width, 1]` in [0, 1] by the label of their row.
+        rows: As many images `[n, height, width, 1]` in [0, 1] in each row, by its label.
         title: Title of the figure.
     """
-    columns = max(len(images) for images in rows.values())
-    figure = Figure(figsize=(0.8 * columns + 1.1, 0.85 * len(rows) + 0.4), layout="constrained")
-    all_axes = figure.subplots(len(rows), columns, squeeze=False)
-    for axes_row, (label, images) in zip(all_axes, rows.items(), strict=True):
-        for axes, image in zip(axes_row, images, strict=True):
-            _draw(axes, image)
-        axes_row[0].set_ylabel(label, rotation=0, ha="right", va="center")
-    figure.suptitle(title)
-    return figure
+    return _mosaic(np.stack(list(rows.values())), title, inches=0.8, labels=list(rows))
 
 
 def image_grid(images: np.ndarray, title: str = "", columns: int = 10) -> Figure:
@@ -34,19 +26,29 @@ def image_grid(images: np.ndarray, title: str = "", columns: int = 10) -> Figure
         columns: Images in a row.
     """
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(0.6 * columns, 0.6 * rows + 0.4), layout="constrained")
-    all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, image in zip(all_axes, images, strict=False):
-        _draw(axes, image)
-    for axes in all_axes[len(images) :]:
-        axes.axis("off")
+    cells = np.full((rows * columns, *images.shape[1:]), np.nan)
+    cells[: len(images)] = images
+    return _mosaic(cells.reshape(rows, columns, *images.shape[1:]), title, inches=0.6)
+
+
+def _mosaic(cells: np.ndarray, title: str, inches: float, labels: Sequence[str] = ()) -> Figure:
+    # One picture in one pair of axes: a pair for each image takes ten times as long to draw.
+    rows, columns = cells.shape[:2]
+    gap = 2
+    cells = np.pad(cells.squeeze(-1), ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=np.nan)
+    height, width = cells.shape[2:]
+    picture = cells.swapaxes(1, 2).reshape(rows * height, columns * width)[:-gap, :-gap]
+    margin = 1.1 if labels else 0.0
+    figure = Figure(figsize=(inches * columns + margin, inches * rows + 0.4), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
+    centres = (height - gap) / 2 + height * np.arange(len(labels))
+    axes.set_xticks([])
+    axes.set_yticks(centres, labels)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
     figure.suptitle(title)
     return figure
-
-
-def _draw(axes, image: np.ndarray) -> None:
-    axes.imshow(image.squeeze(-1), cmap="gray", vmin=0, vmax=1)
-    axes.set(xticks=[], yticks=[])
 
 
 def loss_curves(history: Mapping[str, Sequence[float]], title: str = "") -> Figure:
