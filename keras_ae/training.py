@@ -35,9 +35,7 @@ def build(recipe: Recipe) -> models.Autoencoder:
         keras.config.set_dtype_policy(policy)
 
 
-def prepare(
-    recipe: Recipe, images: np.ndarray
-) -> tuple[models.Autoencoder, data.ShuffledBatches]:
+def prepare(recipe: Recipe, images: np.ndarray) -> tuple[models.Autoencoder, data.ShuffledBatches]:
     """Returns what `fit` needs: the compiled model and the batches of the training images.
 
     Args:
@@ -45,9 +43,7 @@ def prepare(
         images: uint8 `[n, 28, 28, 1]`.
     """
     model = build(recipe)
-    shuffled = data.ShuffledBatches(
-        images, recipe.batch_size, recipe.seed, recipe.train_noise_std
-    )
+    shuffled = data.ShuffledBatches(images, recipe.batch_size, recipe.seed, recipe.train_noise_std)
     model.compile(
         optimizer=AdamL2(recipe.learning_rate, l2=recipe.l2),
         loss=model.training_loss,
