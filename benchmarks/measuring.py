@@ -1,6 +1,7 @@
 """What the benchmarks share: processes, clocks, memory, results."""
 
 import concurrent.futures
+import contextlib
 import importlib.metadata
 import json
 import multiprocessing
@@ -8,10 +9,11 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from keras_ae.files import write_json
 
@@ -50,6 +52,13 @@ class Worker:
         self.process.join()
 
 
+@contextlib.contextmanager
+def workers(serve: Callable, names: Iterable, *arguments) -> Iterator[dict]:
+    """Gives a `Worker` by name for each of `names`, which gets its name before `arguments`."""
+    with contextlib.ExitStack() as stack:
+        yield {name: stack.enter_context(Worker(serve, name, *arguments)) for name in names}
+
+
 def elsewhere(function: Callable, *arguments):
     """Returns `function(*arguments)`, computed in a process of its own."""
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=_SPAWN) as pool:
@@ -76,11 +85,19 @@ def gemm_flops_per_second(size: int = 2048) -> float:
 
 
 def environment() -> dict:
-    """Returns what a reader needs to know of the machine."""
+    """Returns what a reader needs to know of the machine. Warns if it is not quiet.
+
+    PyTorch's threads wait for one another: beside other busy processes it slows down many times
+    more than TensorFlow does, and a comparison says nothing.
+    """
+    busy = psutil.cpu_percent(interval=2) / 100
+    if busy > 0.1:
+        print(f"NOT A FAIR COMPARISON: other processes take {busy:.0%} of this machine")
     packages = ("tensorflow", "keras", "torch", "numpy")
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        "busy_before": busy,
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in packages},
     }

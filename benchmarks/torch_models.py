@@ -1,5 +1,7 @@
 """The same models in PyTorch, written the way its users write them."""
 
+import itertools
+
 import numpy as np
 import torch
 from torch import nn
@@ -8,14 +10,25 @@ from torch.nn import functional
 
 def _linear_stack(*sizes: int, batch_normalization: bool = False) -> list[nn.Module]:
     modules = []
-    for inputs, outputs in zip(sizes, sizes[1:-1], strict=False):
+    for inputs, outputs in itertools.pairwise(sizes[:-1]):
         modules += [nn.Linear(inputs, outputs), nn.ReLU()]
         if batch_normalization:
             modules.append(nn.BatchNorm1d(outputs))
     return [*modules, nn.Linear(*sizes[-2:])]
 
 
-class Linear(nn.Module):
+class _Autoencoder(nn.Module):
+    def forward(self, images):
+        return self.decoder(self.encoder(images))
+
+    def reconstruct(self, images):
+        return self(images)
+
+    def score(self, images):
+        return (images - self.reconstruct(images)).square().mean(dim=(1, 2, 3))
+
+
+class Linear(_Autoencoder):
     """Fully connected autoencoder, for `dense`, `mlp` and `batchnorm`."""
 
     def __init__(self, *sizes: int, code_relu: bool = False, batch_normalization: bool = False):
@@ -27,11 +40,8 @@ class Linear(nn.Module):
         self.encoder = nn.Sequential(nn.Flatten(), *encoder)
         self.decoder = nn.Sequential(*decoder, nn.Sigmoid(), nn.Unflatten(1, (1, 28, 28)))
 
-    def forward(self, images):
-        return self.decoder(self.encoder(images))
 
-
-class Convolutional(nn.Module):
+class Convolutional(_Autoencoder):
     """Convolutional autoencoder, for `conv`."""
 
     def __init__(self):
@@ -52,11 +62,8 @@ class Convolutional(nn.Module):
             nn.Sigmoid(),
         )
 
-    def forward(self, images):
-        return self.decoder(self.encoder(images))
 
-
-class Recurrent(nn.Module):
+class Recurrent(_Autoencoder):
     """Sequence autoencoder, for `lstm`."""
 
     def __init__(self):
@@ -77,8 +84,11 @@ class Recurrent(nn.Module):
         x, _ = self.decoder_2(x)
         return self.output(x).unsqueeze(1)
 
+    def reconstruct(self, images):
+        return self(images).clamp(0, 1)
 
-class Variational(nn.Module):
+
+class Variational(_Autoencoder):
     """Variational autoencoder, for `vae-baseline`. Its output is what the loss needs."""
 
     def __init__(self):
@@ -115,17 +125,23 @@ class Variational(nn.Module):
     def reconstruct(self, images):
         return torch.sigmoid(self.logits(self.encoder(images)))
 
+    def score(self, images):
+        return negative_elbo(self(images), images)
+
+
+def negative_elbo(outputs, images):
+    """Returns nats per image, `[n]`."""
+    logits, mean, log_variance = outputs
+    cross_entropy = functional.binary_cross_entropy_with_logits(logits, images, reduction="none")
+    divergence = 0.5 * torch.sum(mean.square() + log_variance.exp() - 1 - log_variance, dim=1)
+    return cross_entropy.flatten(1).sum(dim=1) + divergence
+
 
 def loss_function(module: nn.Module):
     """Returns the loss `(outputs, images) -> scalar` that the module is trained with."""
-    return _negative_elbo if isinstance(module, Variational) else functional.mse_loss
-
-
-def _negative_elbo(outputs, images):
-    logits, mean, log_variance = outputs
-    cross_entropy = functional.binary_cross_entropy_with_logits(logits, images, reduction="sum")
-    divergence = 0.5 * torch.sum(mean.square() + log_variance.exp() - 1 - log_variance)
-    return (cross_entropy + divergence) / len(images)
+    if isinstance(module, Variational):
+        return lambda outputs, images: negative_elbo(outputs, images).mean()
+    return functional.mse_loss
 
 
 def to_tensor(images: np.ndarray) -> torch.Tensor:

@@ -6,7 +6,10 @@ turns, epoch by epoch, so that whatever else the machine does falls on all of th
 
 import argparse
 import contextlib
-from collections.abc import Callable
+import itertools
+import sys
+import time
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -15,21 +18,23 @@ from benchmarks import measuring
 FAMILIES = ("dense", "mlp", "batchnorm", "conv", "lstm", "vae-baseline")
 SIZES = (15_000, 30_000, 60_000)
 LOSS_TOLERANCE = 0.10
-VALIDATION_IMAGES = 5_000
 
 
-# === Contenders: each returns a function that trains one epoch, and one that measures ===
+# === Contenders: each returns a function that trains one epoch and returns its mean loss ===
 
 
-def _keras_ae(family: str, setup: dict) -> tuple[Callable, Callable]:
-    from keras_ae import recipes, training
+def _keras_ae(family: str, setup: dict, **overrides) -> Callable[[], float]:
+    from keras_ae import data, recipes, training
 
-    model, shuffled = training.prepare(recipes.get(family), setup["images"])
-    epochs = iter(range(1_000_000))
+    recipe = recipes.get(family).override(**overrides)
+    # Its own copy, as `train.py` has it: one sent by another process would be in memory twice.
+    images = data.load(full_train=True, train_images=setup["count"]).train.images
+    model, shuffled = training.prepare(recipe, images)
+    numbers = itertools.count()
 
     def epoch():
-        number = next(epochs)
-        model.fit(
+        number = next(numbers)
+        history = model.fit(
             shuffled.dataset,
             initial_epoch=number,
             epochs=number + 1,
@@ -37,11 +42,12 @@ def _keras_ae(family: str, setup: dict) -> tuple[Callable, Callable]:
             callbacks=[shuffled],
             verbose=0,
         )
+        return history.history["loss"][-1]
 
-    return epoch, lambda: _keras_loss(model, setup)
+    return epoch
 
 
-def _keras_fit(family: str, setup: dict) -> tuple[Callable, Callable]:
+def _keras_fit(family: str, setup: dict) -> Callable[[], float]:
     import tensorflow as tf
 
     from benchmarks import keras_models
@@ -59,16 +65,10 @@ def _keras_fit(family: str, setup: dict) -> tuple[Callable, Callable]:
         .batch(recipe.batch_size)
         .prefetch(tf.data.AUTOTUNE)
     )
-    return lambda: model.fit(batches, shuffle=False, verbose=0), lambda: _keras_loss(model, setup)
+    return lambda: model.fit(batches, shuffle=False, verbose=0).history["loss"][-1]
 
 
-def _keras_loss(model, setup: dict) -> float:
-    from keras_ae import data
-
-    return float(model.score(data.to_float(setup["validation"])).mean())
-
-
-def _pytorch(family: str, setup: dict, compiled: bool = False) -> tuple[Callable, Callable]:
+def _pytorch(family: str, setup: dict, compiled: bool = False) -> Callable[[], float]:
     import torch
 
     from benchmarks import torch_models
@@ -85,10 +85,8 @@ def _pytorch(family: str, setup: dict, compiled: bool = False) -> tuple[Callable
     )
     forward = torch.compile(module) if compiled else module
     images = torch_models.to_tensor(setup["images"])
-    validation = torch_models.to_tensor(setup["validation"])
 
     def epoch():
-        module.train()
         total = 0.0
         order = torch.randperm(len(images))
         for start in range(0, len(images), recipe.batch_size):
@@ -100,12 +98,7 @@ def _pytorch(family: str, setup: dict, compiled: bool = False) -> tuple[Callable
             total += loss.item() * len(batch)
         return total / len(images)
 
-    def measure():
-        module.eval()
-        with torch.no_grad():
-            return float(loss_function(module(validation), validation))
-
-    return epoch, measure
+    return epoch
 
 
 CONTENDERS = {
@@ -113,6 +106,15 @@ CONTENDERS = {
     "pytorch": _pytorch,
     "torch.compile": lambda family, setup: _pytorch(family, setup, compiled=True),
     "keras_fit": _keras_fit,
+}
+# What `--jit-compile` and `--precision` choose between.
+VARIANTS = {
+    f"{'XLA' if jit_compile else 'no XLA'}, {precision}": {
+        "jit_compile": jit_compile,
+        "precision": precision,
+    }
+    for jit_compile in (False, True)
+    for precision in ("float32", "mixed_bfloat16")
 }
 LABELS = {
     "keras_ae": "keras_ae",
@@ -124,32 +126,26 @@ LABELS = {
 
 def _serve(connection, contender: str, family: str, setup: dict) -> None:
     """Trains one epoch whenever asked to. Runs in the contender's process."""
-    epoch, measure = CONTENDERS[contender](family, setup)
-    while (want := connection.recv()) is not None:
-        if want == "epoch":
-            connection.send(measuring.seconds(epoch))
-        elif want == "loss":
-            connection.send(measure())
-        else:
-            connection.send(measuring.peak_memory())
+    if contender in VARIANTS:
+        epoch = _keras_ae(family, setup, **VARIANTS[contender])
+    else:
+        epoch = CONTENDERS[contender](family, setup)
+    while True:
+        connection.recv()
+        started = time.perf_counter()
+        loss = epoch()
+        connection.send((time.perf_counter() - started, loss, measuring.peak_memory()))
 
 
 # === Measurements ===
 
 
-def _setup(family: str, images: int | None) -> dict:
-    """Returns images and initial weights, which all contenders share. Runs in its own process."""
+def _setup(family: str) -> dict:
+    """Returns all training images and the initial weights, which all contenders share."""
     from keras_ae import data, recipes, training
 
-    dataset = data.load(full_train=True)
-    train, validation = (
-        dataset.train.images[:-VALIDATION_IMAGES],
-        dataset.train.images[-VALIDATION_IMAGES:],
-    )
     return {
-        "all_images": dataset.train.images,
-        "images": train[:images],
-        "validation": validation,
+        "images": data.load(full_train=True).train.images,
         "weights": training.build(recipes.get(family)).get_weights(),
     }
 
@@ -161,79 +157,72 @@ def _flops(family: str) -> float:
 
     from benchmarks import torch_models
 
+    # oneDNN's LSTM is one opaque operation; without it, it is a chain of products.
+    torch.backends.mkldnn.set_flags(_enabled=False)
     module = torch_models.MODELS[family]()
     images = torch.rand(10, 1, 28, 28)
-    # oneDNN's LSTM is one opaque operation; without it, it is a chain of products.
-    with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as counter:
         torch_models.loss_function(module)(module(images), images).backward()
     return counter.get_total_flops() / len(images)
 
 
-def _take_turns(workers: dict, epochs: int, seconds: float) -> dict[str, list[float]]:
-    """Lets each worker train until it has `epochs` epochs or `seconds` behind it."""
-    times = {name: [] for name in workers}
+def _take_turns(workers: dict, options) -> dict[object, dict]:
+    """Lets the workers train epoch by epoch, each until it has enough of them."""
+    for worker in workers.values():
+        worker.ask("epoch")  # It compiles, and is not timed.
+    rows = {name: {"epoch_seconds": [], "epoch_losses": []} for name in workers}
     while active := [
-        name for name, past in times.items() if len(past) < epochs and sum(past) < seconds
+        name
+        for name, row in rows.items()
+        if len(row["epoch_seconds"]) < options.epochs
+        and sum(row["epoch_seconds"]) < options.seconds
     ]:
         for name in active:
-            times[name].append(workers[name].ask("epoch"))
-    return times
+            seconds, loss, memory = workers[name].ask("epoch")
+            rows[name]["epoch_seconds"].append(seconds)
+            rows[name]["epoch_losses"].append(loss)
+            rows[name]["peak_memory_bytes"] = memory
+    return rows
 
 
-def _compare(family: str, options, setup: dict) -> dict:
-    shared = {key: setup[key] for key in ("images", "validation", "weights")}
-    count = len(shared["images"])
+def _compare(contenders: Iterable[str], family: str, options, setup: dict) -> dict[str, dict]:
+    images = setup["images"][: options.images]
+    setup = {**setup, "images": images, "count": len(images)}
+    with measuring.workers(_serve, contenders, family, setup) as workers:
+        rows = _take_turns(workers, options)
+    for row in rows.values():
+        row["images_per_second"] = len(images) / float(np.median(row["epoch_seconds"]))
+        row["loss_after_one_epoch"] = row["epoch_losses"][0]
+    return rows
+
+
+def _scale(family: str, options) -> list[dict]:
     with contextlib.ExitStack() as stack:
-        workers = {
-            name: stack.enter_context(measuring.Worker(_serve, name, family, shared))
-            for name in CONTENDERS
+        workers = {}
+        for size in SIZES:
+            worker = measuring.Worker(_serve, "keras_ae", family, {"count": size})
+            workers[size] = stack.enter_context(worker)
+        rows = _take_turns(workers, options)
+    return [
+        {
+            "images": size,
+            "microseconds_per_image": 1e6 * float(np.median(row["epoch_seconds"])) / size,
+            **row,
         }
-        losses = {}
-        for name, worker in workers.items():
-            # The first epoch compiles. It is not timed; what it has learned is compared.
-            worker.ask("epoch")
-            losses[name] = worker.ask("loss")
-        times = _take_turns(workers, options.epochs, options.seconds)
-        memory = {name: worker.ask("memory") for name, worker in workers.items()}
-    for name, loss in losses.items():
-        if abs(loss / losses["pytorch"] - 1) > LOSS_TOLERANCE:
-            print(
-                f"  NOT COMPARABLE: {LABELS[name]} has a loss of {loss:.4g} after one epoch, "
-                f"expected {losses['pytorch']:.4g} within {LOSS_TOLERANCE:.0%}"
-            )
-    return {
-        name: {
-            "images_per_second": count / float(np.median(times[name])),
-            "epoch_seconds": times[name],
-            "peak_memory_bytes": memory[name],
-            "loss_after_one_epoch": losses[name],
-        }
-        for name in workers
-    }
+        for size, row in rows.items()
+    ]
 
 
-def _scale(family: str, options, setup: dict) -> list[dict]:
-    with contextlib.ExitStack() as stack:
-        workers = {
-            size: stack.enter_context(
-                measuring.Worker(
-                    _serve, "keras_ae", family, {"images": setup["all_images"][:size]}
-                )
+def _check_losses(result: dict) -> None:
+    rows = result["contenders"]
+    expected = rows["pytorch"]["loss_after_one_epoch"]
+    for name, row in rows.items():
+        loss = row["loss_after_one_epoch"]
+        if not abs(loss / expected - 1) <= LOSS_TOLERANCE:
+            sys.exit(
+                f"no fair comparison: after one epoch expected a loss of {expected:.4g} within "
+                f"{LOSS_TOLERANCE:.0%}, received {loss:.4g} from {LABELS[name]}"
             )
-            for size in SIZES
-        }
-        for worker in workers.values():
-            worker.ask("epoch")
-        times = _take_turns(workers, options.epochs, options.seconds)
-        return [
-            {
-                "images": size,
-                "epoch_seconds": times[size],
-                "microseconds_per_image": 1e6 * float(np.median(times[size])) / size,
-                "peak_memory_bytes": worker.ask("memory"),
-            }
-            for size, worker in workers.items()
-        ]
 
 
 # === Report ===
@@ -251,7 +240,7 @@ def _print(family: str, result: dict) -> None:
             f"{values['peak_memory_bytes'] / 2**20:8,.0f} MiB   {share:4.0%} of GEMM peak   "
             f"loss after one epoch {values['loss_after_one_epoch']:.4g}"
         )
-    print(f"  keras_ae / the faster PyTorch: {_ratio(result):.2f}")
+    print(f"  keras_ae / the faster PyTorch: {ours / _fastest_peer(result):.2f}")
     for row in result.get("scaling", []):
         print(
             f"  {row['images']:7,} images: {row['microseconds_per_image']:7.1f} us an image, "
@@ -259,9 +248,13 @@ def _print(family: str, result: dict) -> None:
         )
 
 
-def _ratio(result: dict) -> float:
-    speeds = {name: row["images_per_second"] for name, row in result["contenders"].items()}
-    return speeds["keras_ae"] / max(speeds["pytorch"], speeds["torch.compile"])
+def _speeds(result: dict) -> dict[str, float]:
+    return {name: row["images_per_second"] for name, row in result["contenders"].items()}
+
+
+def _fastest_peer(result: dict) -> float:
+    speeds = _speeds(result)
+    return max(speeds["pytorch"], speeds["torch.compile"])
 
 
 def _plot(results: dict) -> None:
@@ -272,12 +265,10 @@ def _plot(results: dict) -> None:
     families = [family for family in FAMILIES if family in results]
     width = 0.8 / len(CONTENDERS)
     for position, name in enumerate(CONTENDERS):
-        speeds = [results[family]["contenders"][name]["images_per_second"] for family in families]
-        best = [speed * _ratio(results[f]) / results[f]["contenders"]["keras_ae"]
-                ["images_per_second"] for f, speed in zip(families, speeds, strict=True)]  # fmt: skip
-        bars = axes.bar(
-            np.arange(len(families)) + (position - 1.5) * width, best, width, label=LABELS[name]
-        )
+        speeds = np.array([_speeds(results[family])[name] for family in families])
+        peers = np.array([_fastest_peer(results[family]) for family in families])
+        places = np.arange(len(families)) + (position - (len(CONTENDERS) - 1) / 2) * width
+        bars = axes.bar(places, speeds / peers, width, label=LABELS[name])
         axes.bar_label(bars, [f"{speed / 1000:.1f}k" for speed in speeds], fontsize=7, padding=2)
     axes.axhline(1, color="gray", linewidth=0.8)
     axes.set_xticks(
@@ -288,7 +279,7 @@ def _plot(results: dict) -> None:
         ylabel="speed, the faster PyTorch = 1",
         title="Training speed on a CPU (labels: thousand images per second)",
     )
-    axes.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.15), frameon=False)
+    figure.legend(ncols=len(CONTENDERS), loc="outside lower center", frameon=False)
     figure.savefig(measuring.RESULTS / "training.png", dpi=150)
 
 
@@ -299,26 +290,37 @@ def main() -> None:
     add("--families", nargs="+", choices=FAMILIES, default=FAMILIES, metavar="NAME")
     add("--epochs", type=int, default=5, help="timed epochs of each contender, at most")
     add("--seconds", type=float, default=30, help="timed seconds of each contender, at most")
-    add("--images", type=int, default=None, help="use the first N training images only")
+    add("--images", type=int, default=55_000, help="use the first N training images")
     add("--no-scaling", action="store_true", help="leave out the three sizes of training set")
+    add("--variants", action="store_true", help="compare XLA and precisions instead of peers")
     options = parser.parse_args()
 
     from keras_ae import recipes
 
     for family in options.families:
-        setup = measuring.elsewhere(_setup, family, options.images)
+        setup = measuring.elsewhere(_setup, family)
+        if options.variants:
+            rows = _compare(VARIANTS, family, options, setup)
+            for name, row in rows.items():
+                print(
+                    f"{family:14}{name:24}{row['images_per_second']:10,.0f} images/s   "
+                    f"loss after one epoch {row['loss_after_one_epoch']:.4g}"
+                )
+            measuring.save("variants", {family: {**measuring.environment(), "variants": rows}})
+            continue
+        recipe = recipes.get(family)
         result = {
             **measuring.environment(),
-            "batch_size": recipes.get(family).batch_size,
-            "parameters": recipes.get(family).parameters,
-            "images": len(setup["images"]),
+            "batch_size": recipe.batch_size,
+            "parameters": recipe.parameters,
             "gemm_flops_per_second": measuring.gemm_flops_per_second(),
             "flops_per_image": measuring.elsewhere(_flops, family),
-            "contenders": _compare(family, options, setup),
+            "contenders": _compare(CONTENDERS, family, options, setup),
         }
         if not options.no_scaling:
-            result["scaling"] = _scale(family, options, setup)
+            result["scaling"] = _scale(family, options)
         _print(family, result)
+        _check_losses(result)
         _plot(measuring.save("training", {family: result}))
 
 

@@ -1,0 +1,101 @@
+"""Start-up: how long until something happens, and the memory of a whole run."""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import measuring
+
+PROJECT = Path(__file__).parents[1]
+# Ends the process after the first call of the training step, of a tenth of an epoch.
+_UNTIL_FIRST_STEP = """
+import os, sys, keras
+from keras_ae import cli
+
+class Stop(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        os._exit(0)
+
+fit = keras.Model.fit
+def fit_and_stop(*arguments, callbacks, **keywords):
+    fit(*arguments, callbacks=[*callbacks, Stop()], **keywords)
+keras.Model.fit = fit_and_stop
+sys.exit(cli.train(sys.argv[1:]) or "no training step")
+"""
+_READ = """
+import time
+from keras_ae import data
+started = time.perf_counter()
+data.load()
+print(time.perf_counter() - started)
+"""
+
+
+def _run(*command: str, tfds: str | None = None) -> tuple[float, int, str]:
+    """Returns seconds, peak memory in bytes and standard output of a Python process."""
+    environment = {**os.environ, **({"TFDS_DATA_DIR": tfds} if tfds else {})}
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    elapsed = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"expected success of {command}, received {process.returncode}")
+    return elapsed, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024), output
+
+
+def main() -> None:
+    """Measures, prints, and writes `results/startup.json`."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3, help="the fastest counts")
+    options = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as scratch:
+        save = ("--save-dir", f"{scratch}/run", "--overwrite")
+        first_step = ("-c", _UNTIL_FIRST_STEP, "mlp", *save)
+
+        def fastest(*command):
+            return min(_run(*command)[0] for _ in range(options.repeats))
+
+        unprepared = min(
+            _run(*first_step, tfds=f"{scratch}/tfds{attempt}")[0]
+            for attempt in range(options.repeats)
+        )
+        result = {
+            "train.py --help": fastest("train.py", "--help"),
+            "import keras_ae": fastest("-c", "import keras_ae"),
+            "import tensorflow": fastest("-c", "import tensorflow"),
+            "first training step of mlp, data not prepared": unprepared,
+            "first training step of mlp, data prepared": fastest(*first_step),
+            "reading prepared data": min(
+                float(_run("-c", _READ)[2]) for _ in range(options.repeats)
+            ),
+        }
+        seconds, peak, _ = _run("train.py", "mlp", "-e", "3", *save)
+    for name, value in result.items():
+        print(f"{name:48}{value:8.2f} s")
+    print(f"{'train.py mlp -e 3, whole run':48}{seconds:8.2f} s{peak / 2**20:10,.0f} MiB at most")
+    measuring.save(
+        "startup",
+        {
+            **measuring.environment(),
+            "seconds": result,
+            "run": {"seconds": seconds, "peak_memory_bytes": peak},
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
