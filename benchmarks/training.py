@@ -24,10 +24,12 @@ LOSS_TOLERANCE = 0.10
 
 
 def _keras_ae(family: str, setup: dict, **overrides) -> Callable[[], float]:
-    from keras_ae import recipes, training
+    from keras_ae import data, recipes, training
 
     recipe = recipes.get(family).override(**overrides)
-    model, shuffled = training.prepare(recipe, setup["images"])
+    # Its own copy, as `train.py` has it: one sent by another process would be in memory twice.
+    images = data.load(full_train=True, train_images=setup["count"]).train.images
+    model, shuffled = training.prepare(recipe, images)
     numbers = itertools.count()
 
     def epoch():
@@ -185,7 +187,8 @@ def _take_turns(workers: dict, options) -> dict[object, dict]:
 
 def _compare(contenders: Iterable[str], family: str, options, setup: dict) -> dict[str, dict]:
     images = setup["images"][: options.images]
-    with measuring.workers(_serve, contenders, family, {**setup, "images": images}) as workers:
+    setup = {**setup, "images": images, "count": len(images)}
+    with measuring.workers(_serve, contenders, family, setup) as workers:
         rows = _take_turns(workers, options)
     for row in rows.values():
         row["images_per_second"] = len(images) / float(np.median(row["epoch_seconds"]))
@@ -193,12 +196,11 @@ def _compare(contenders: Iterable[str], family: str, options, setup: dict) -> di
     return rows
 
 
-def _scale(family: str, options, setup: dict) -> list[dict]:
+def _scale(family: str, options) -> list[dict]:
     with contextlib.ExitStack() as stack:
         workers = {}
         for size in SIZES:
-            images = {"images": setup["images"][:size]}
-            worker = measuring.Worker(_serve, "keras_ae", family, images)
+            worker = measuring.Worker(_serve, "keras_ae", family, {"count": size})
             workers[size] = stack.enter_context(worker)
         rows = _take_turns(workers, options)
     return [
@@ -316,7 +318,7 @@ def main() -> None:
             "contenders": _compare(CONTENDERS, family, options, setup),
         }
         if not options.no_scaling:
-            result["scaling"] = _scale(family, options, setup)
+            result["scaling"] = _scale(family, options)
         _print(family, result)
         _check_losses(result)
         _plot(measuring.save("training", {family: result}))
