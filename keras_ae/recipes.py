@@ -232,10 +232,7 @@ def _lstm(name: str, description: str, activation: str) -> Recipe:
     )
 
 
-# `python -m benchmarks.training --variants` measures what is chosen here for speed. XLA is on for
-# the fully connected models, whose activations, loss and optimizer it fuses, and for `conv`, whose
-# large convolutions are matrix products. It is off for the LSTMs: it makes an unrolled one half as
-# fast. bfloat16 pays at most for `mlp` and `batchnorm`, and is left to `--precision`.
+# `python -m benchmarks.training --variants` compares the choices of `jit_compile` and `precision`.
 
 # The source of the VAE describes four of its seven configurations. The others are steps of one
 # factor between them, so that each change can be judged alone.
