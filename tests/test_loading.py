@@ -155,12 +155,12 @@ def test_wheel_carries_the_shipped_models(shipped, mlp_run, digits, tmp_path):
 
     run(sys.executable, "-m", "venv", "--without-pip", "environment")
     (packages,) = (tmp_path / "environment").glob("lib/python*/site-packages")
-    # TensorFlow and the other dependencies as they are here.
+    python = tmp_path / "environment" / "bin" / "python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", wheel)
+    # TensorFlow and the other dependencies as they are here, behind what was just installed.
     (packages / "dependencies.pth").write_text(
         "\n".join(path for path in sys.path if "site-packages" in path)
     )
-    python = tmp_path / "environment" / "bin" / "python"
-    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", wheel)
     np.save(tmp_path / "digits.npy", digits)
     code = """
 import numpy as np
