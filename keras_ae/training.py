@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import importlib.metadata
+import importlib.util
 import platform
 import re
 import sys
@@ -138,6 +139,11 @@ def _carry_out(
     use_device(settings["device"])
     distribution = _distribution(settings["strategy"])
     _check_plot(settings["plot"])
+    if settings["tensorboard"] and importlib.util.find_spec("tensorboard") is None:
+        raise BadRequest(
+            "--tensorboard: expected the package tensorboard, received none: "
+            'pip install ".[tensorboard]"'
+        )
     dataset = data.load(
         recipe.dataset, settings["archives"], recipe.full_train, recipe.train_images
     )

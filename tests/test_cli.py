@@ -1,6 +1,7 @@
 """The command line of train.py: what it says, what it refuses, and that it is quick about it."""
 
 import hashlib
+import importlib.util
 
 import pytest
 
@@ -116,6 +117,27 @@ def test_a_bad_request_found_late_changes_nothing_either(case, workplace, capsys
     for message in messages:
         assert message in captured.err
     assert tree(workplace) == before
+
+
+def test_tensorboard_without_its_package_is_refused(workplace, capsys, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "tensorboard" else find_spec(name)
+    )
+    before = tree(workplace)
+    assert cli.train(["--tensorboard", "-s", "run", "--overwrite"]) == 2
+    assert "expected the package tensorboard, received none" in capsys.readouterr().err
+    assert tree(workplace) == before
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorboard") is None, reason="tensorboard is not installed"
+)
+def test_tensorboard_gets_its_logs(tmp_path):
+    run = Run(tmp_path / "run")
+    arguments = ["dense", "--train-images", "200", "-e", "1", "--tensorboard"]
+    assert cli.train([*arguments, "-s", str(run.directory)]) == 0
+    assert list(run.tensorboard.rglob("events.out.tfevents.*"))
 
 
 def test_a_script_exits_with_the_status_and_no_traceback(script):
