@@ -16,7 +16,7 @@ from keras_ae.models.autoencoder import IMAGE_SHAPE
 REQUIRED_ACCURACY = 0.99
 EPOCHS = 6
 BATCH_SIZE = 128
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 3e-3
 SEED = 0
 
 
@@ -76,7 +76,7 @@ def _build() -> keras.Model:
     keras.utils.set_random_seed(SEED)
     images = keras.Input(IMAGE_SHAPE, name="images")
     x = images
-    for number, channels in enumerate((32, 64), start=1):
+    for number, channels in enumerate((16, 48), start=1):
         x = layers.Conv2D(
             channels, 3, padding="same", activation="relu", name=f"convolution_{number}"
         )(x)
