@@ -5,15 +5,13 @@ import hashlib
 import importlib
 import json
 import time
-from pathlib import Path
 
 import numpy as np
 
 from keras_ae import __version__, data, metrics, report, stages
 from keras_ae.callbacks import save_figure
-from keras_ae.errors import BadRequest
 from keras_ae.files import check_writable, write_json, write_text
-from keras_ae.loading import load_run
+from keras_ae.loading import load_dataset, load_run
 from keras_ae.models import Autoencoder, VariationalAutoencoder
 from keras_ae.runs import Run
 from keras_ae.settings import STAGES, Settings
@@ -105,16 +103,7 @@ def _run_stages(context: stages.Context) -> dict:
 def _load(run: Run, settings: Settings) -> stages.Context:
     recipe, trained_on = run.read_trained()
     settings.check_against(trained_on)
-    archives = trained_on.get("archives")
-    # A run may have moved. The checksum tells whether the data are still the same.
-    if archives is not None and not Path(archives).is_dir():
-        archives = None
-    dataset = data.load(recipe.dataset, archives, recipe.full_train, recipe.train_images)
-    if dataset.checksum != trained_on["checksum"]:
-        raise BadRequest(
-            f"dataset {recipe.dataset!r} must be that of the run: expected checksum "
-            f"{trained_on['checksum']}, received {dataset.checksum}"
-        )
+    dataset = load_dataset(run)
     ood = None if settings.ood is None else data.load(settings.ood, settings.ood_archives)
     model = load_run(run)
     check_writable(run.evaluation)

@@ -29,7 +29,7 @@ import tensorflow as tf
 
 from keras_ae import data, metrics
 from keras_ae.files import replacing, write_json
-from keras_ae.loading import load_run
+from keras_ae.loading import load_dataset, load_run
 from keras_ae.models import Autoencoder, VariationalAutoencoder
 from keras_ae.models.autoencoder import IMAGES
 from keras_ae.runs import Run
@@ -64,7 +64,7 @@ def export_run(run: Run, dataset: data.Dataset | None = None) -> dict:
     """
     model = load_run(run)
     if dataset is None:
-        dataset = _dataset_of(run)
+        dataset = load_dataset(run)
     # With --full-train there is no validation split, and the training images stand in for it.
     split = "validation" if len(dataset.validation) else "train"
     images = data.to_float(getattr(dataset, split).images)
@@ -205,9 +205,3 @@ def _reconstruct_with_litert(path: Path, images: np.ndarray) -> np.ndarray:
 
 def _error(images: np.ndarray, reconstructions: np.ndarray) -> float:
     return float(metrics.mean_squared_error(images, reconstructions).mean())
-
-
-def _dataset_of(run: Run) -> data.Dataset:
-    recipe = run.read_recipe()
-    archives = run.read_config()["dataset"]["archives"]
-    return data.load(recipe.dataset, archives, recipe.full_train, recipe.train_images)

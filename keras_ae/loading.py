@@ -1,10 +1,11 @@
-"""Trained models, from a run directory or among the shipped ones."""
+"""Trained models, from a run directory or among the shipped ones, and their datasets."""
 
 import zipfile
 from pathlib import Path
 
 import keras
 
+from keras_ae import data
 from keras_ae.errors import BadRequest
 from keras_ae.models import Autoencoder
 from keras_ae.runs import Run, pretrained
@@ -48,3 +49,23 @@ def load_run(run: Run) -> Autoencoder:
             f"expected a model of keras_ae in {run.model}, received a {type(model).__name__}"
         )
     return model
+
+
+def load_dataset(run: Run) -> data.Dataset:
+    """Loads the dataset that a run was trained on.
+
+    Raises:
+        BadRequest: If it cannot be had, or is no longer what it was.
+    """
+    recipe, trained_on = run.read_trained()
+    archives = trained_on.get("archives")
+    # A run may have moved. The checksum tells whether the data are still the same.
+    if archives is not None and not Path(archives).is_dir():
+        archives = None
+    dataset = data.load(recipe.dataset, archives, recipe.full_train, recipe.train_images)
+    if dataset.checksum != trained_on["checksum"]:
+        raise BadRequest(
+            f"dataset {recipe.dataset!r} must be that of the run: expected checksum "
+            f"{trained_on['checksum']}, received {dataset.checksum}"
+        )
+    return dataset

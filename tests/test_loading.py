@@ -1,5 +1,6 @@
 """Loading trained models by name, and what must not be loaded."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 import keras_ae
 from benchmarks.pretrained import ship
-from keras_ae import runs
+from keras_ae import cli, runs
 from keras_ae.errors import BadRequest
 from keras_ae.runs import Run
 from tests.conftest import PROJECT
@@ -175,3 +176,15 @@ print(keras_ae.__file__)
         keras_ae.load(mlp_run.directory).encode(digits),
         atol=1e-6,
     )
+
+
+def test_exports_are_not_made_anew_with_other_data(mlp_run, tmp_path, capsys):
+    shutil.copytree(mlp_run.directory, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    config = run.read_config()
+    config["dataset"]["checksum"] = "0" * 64
+    run.config.write_text(json.dumps(config))
+    before = run.export.read_bytes()
+    assert cli.train(["--export-only", str(run.directory)]) == 2
+    assert f"expected checksum {'0' * 64}" in capsys.readouterr().err
+    assert run.export.read_bytes() == before
