@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_ae import callbacks, cli, recipes, training
+from keras_ae import callbacks, cli, data, recipes, training
 from keras_ae.errors import BadRequest
 
 
@@ -30,6 +30,12 @@ def test_the_training_step_is_compiled_as_the_recipe_says(digits, jit_compile):
     model, shuffled = training.prepare(recipe, (digits * 255).astype("uint8"))
     assert model.jit_compile == jit_compile
     assert shuffled.steps == 2
+
+
+def test_no_epoch_waits_for_the_tuning_of_its_pipeline(digits):
+    images = (digits * 255).astype("uint8")
+    pipelines = data.ShuffledBatches(images, 10, seed=0).dataset, data.batches(images, 10)
+    assert [pipeline.options().autotune.enabled for pipeline in pipelines] == [False, False]
 
 
 def test_flags_of_speed_reach_the_recipe(monkeypatch, tmp_path):
