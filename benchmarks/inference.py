@@ -1,15 +1,16 @@
 """Speed of reconstructing, encoding and scoring, one image at a time and 1,000 at once."""
 
 import argparse
+import itertools
 import os
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks import measuring
 from benchmarks.training import FAMILIES
+from keras_ae import runs
+from keras_ae.cli import quiet_tensorflow
 
 BATCHES = (1, 1000)
 OPERATIONS = ("reconstruct", "encode", "score")
@@ -106,9 +107,10 @@ def _serve(connection, contender: str, setup: dict) -> None:
     """Answers (operation, batch size, calls) with seconds a call. Runs in its own process."""
     model = None
     if contender in ("keras_ae", "Keras predict"):
-        from keras_ae import recipes, training
+        with quiet_tensorflow():
+            from keras_ae import loading
 
-        model = training.build(recipes.get(setup["family"]))
+        model = loading.load(setup["family"])
     operations = CONTENDERS[contender](model, setup)
     while True:
         operation, batch, seconds = connection.recv()
@@ -124,44 +126,38 @@ def _serve(connection, contender: str, setup: dict) -> None:
         connection.send(float(np.median(times)))
 
 
-def _setup(family: str, directory: str) -> dict:
-    """Returns images, weights and a SavedModel, which the contenders share."""
-    import tensorflow as tf
+def _setup(family: str) -> dict:
+    """Returns images and the shipped model, which the contenders share."""
+    with quiet_tensorflow():
+        from keras_ae import data, loading
 
-    from keras_ae import data, recipes, training
-
-    model = training.build(recipes.get(family))
-    signatures = {name: getattr(model, f"{name}_step") for name in OPERATIONS}
-    tf.saved_model.save(model, directory, signatures)
     return {
         "family": family,
         "images": data.to_float(data.load().validation.images[: max(BATCHES)]),
-        "weights": model.get_weights(),
-        "saved_model": directory,
+        "weights": loading.load(family).get_weights(),
+        "saved_model": str(runs.pretrained()[family].saved_model),
     }
 
 
 def _measure(family: str, seconds: float, rounds: int) -> list[dict]:
-    with tempfile.TemporaryDirectory() as directory:
-        setup = measuring.elsewhere(_setup, family, str(Path(directory) / "model"))
-        with measuring.workers(_serve, CONTENDERS, setup) as workers:
-            rows = []
-            for batch in BATCHES:
-                for operation in OPERATIONS:
-                    times = {name: [] for name in workers}
-                    for _ in range(rounds):
-                        for name, worker in workers.items():
-                            times[name].append(worker.ask((operation, batch, seconds)))
-                    rows.append(
-                        {
-                            "operation": operation,
-                            "batch": batch,
-                            "seconds": {
-                                name: None if None in values else float(np.median(values))
-                                for name, values in times.items()
-                            },
-                        }
-                    )
+    setup = measuring.elsewhere(_setup, family)
+    with measuring.workers(_serve, CONTENDERS, setup) as workers:
+        rows = []
+        for batch, operation in itertools.product(BATCHES, OPERATIONS):
+            times = {name: [] for name in workers}
+            for _ in range(rounds):
+                for name, worker in workers.items():
+                    times[name].append(worker.ask((operation, batch, seconds)))
+            rows.append(
+                {
+                    "operation": operation,
+                    "batch": batch,
+                    "seconds": {
+                        name: None if None in values else float(np.median(values))
+                        for name, values in times.items()
+                    },
+                }
+            )
     return rows
 
 

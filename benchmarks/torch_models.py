@@ -159,6 +159,15 @@ MODELS = {
 }
 
 
+def trained_parameters(module: nn.Module) -> int:
+    """Returns their number, without the second bias of LSTMs, which adds nothing to the first."""
+    return sum(
+        parameter.numel()
+        for name, parameter in module.named_parameters()
+        if not name.endswith("bias_hh_l0")
+    )
+
+
 def load_weights(module: nn.Module, weights: list[np.ndarray]) -> None:
     """Gives a module the initial weights of its Keras twin.
 

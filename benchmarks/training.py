@@ -14,19 +14,25 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from benchmarks import measuring
+from keras_ae.cli import quiet_tensorflow
 
 FAMILIES = ("dense", "mlp", "batchnorm", "conv", "lstm", "vae-baseline")
 SIZES = (15_000, 30_000, 60_000)
 LOSS_TOLERANCE = 0.10
 
 
-# === Contenders: each returns a function that trains one epoch and returns its mean loss ===
+# === Contenders ===
+# Each returns a function that trains one epoch and returns its mean loss, a function that returns
+# the number of updates so far, and the number of trained parameters.
+Contender = tuple[Callable[[], float], Callable[[], int], int]
 
 
-def _keras_ae(family: str, setup: dict, **overrides) -> Callable[[], float]:
-    from keras_ae import data, recipes, training
+def _keras_ae(family: str, setup: dict, **overrides) -> Contender:
+    with quiet_tensorflow():
+        from keras_ae import data, recipes, training
 
     recipe = recipes.get(family).override(**overrides)
+    training.use_threads(recipe)
     # Its own copy, as `train.py` has it: one sent by another process would be in memory twice.
     images = data.load(full_train=True, train_images=setup["count"]).train.images
     model, shuffled = training.prepare(recipe, images)
@@ -44,15 +50,20 @@ def _keras_ae(family: str, setup: dict, **overrides) -> Callable[[], float]:
         )
         return history.history["loss"][-1]
 
-    return epoch
+    return epoch, lambda: int(model.optimizer.iterations), _trained_parameters(model)
 
 
-def _keras_fit(family: str, setup: dict) -> Callable[[], float]:
-    import tensorflow as tf
+def _trained_parameters(model) -> int:
+    return sum(weight.value.shape.num_elements() for weight in model.trainable_weights)
 
-    from benchmarks import keras_models
-    from keras_ae import data, recipes
-    from keras_ae.optimizers import AdamL2
+
+def _keras_fit(family: str, setup: dict) -> Contender:
+    with quiet_tensorflow():
+        import tensorflow as tf
+
+        from benchmarks import keras_models
+        from keras_ae import data, recipes
+        from keras_ae.optimizers import AdamL2
 
     recipe = recipes.get(family)
     model = keras_models.build(recipe)
@@ -65,10 +76,14 @@ def _keras_fit(family: str, setup: dict) -> Callable[[], float]:
         .batch(recipe.batch_size)
         .prefetch(tf.data.AUTOTUNE)
     )
-    return lambda: model.fit(batches, shuffle=False, verbose=0).history["loss"][-1]
+    return (
+        lambda: model.fit(batches, shuffle=False, verbose=0).history["loss"][-1],
+        lambda: int(model.optimizer.iterations),
+        _trained_parameters(model),
+    )
 
 
-def _pytorch(family: str, setup: dict, compiled: bool = False) -> Callable[[], float]:
+def _pytorch(family: str, setup: dict, compiled: bool = False) -> Contender:
     import torch
 
     from benchmarks import torch_models
@@ -85,8 +100,10 @@ def _pytorch(family: str, setup: dict, compiled: bool = False) -> Callable[[], f
     )
     forward = torch.compile(module) if compiled else module
     images = torch_models.to_tensor(setup["images"])
+    updates = 0
 
     def epoch():
+        nonlocal updates
         total = 0.0
         order = torch.randperm(len(images))
         for start in range(0, len(images), recipe.batch_size):
@@ -95,10 +112,11 @@ def _pytorch(family: str, setup: dict, compiled: bool = False) -> Callable[[], f
             loss = loss_function(forward(batch), batch)
             loss.backward()
             optimizer.step()
+            updates += 1
             total += loss.item() * len(batch)
         return total / len(images)
 
-    return epoch
+    return epoch, lambda: updates, torch_models.trained_parameters(module)
 
 
 CONTENDERS = {
@@ -127,14 +145,16 @@ LABELS = {
 def _serve(connection, contender: str, family: str, setup: dict) -> None:
     """Trains one epoch whenever asked to. Runs in the contender's process."""
     if contender in VARIANTS:
-        epoch = _keras_ae(family, setup, **VARIANTS[contender])
+        epoch, updates, parameters = _keras_ae(family, setup, **VARIANTS[contender])
     else:
-        epoch = CONTENDERS[contender](family, setup)
+        epoch, updates, parameters = CONTENDERS[contender](family, setup)
     while True:
         connection.recv()
+        before = updates()
         started = time.perf_counter()
         loss = epoch()
-        connection.send((time.perf_counter() - started, loss, measuring.peak_memory()))
+        seconds = time.perf_counter() - started
+        connection.send((seconds, loss, updates() - before, parameters, measuring.peak_memory()))
 
 
 # === Measurements ===
@@ -142,7 +162,8 @@ def _serve(connection, contender: str, family: str, setup: dict) -> None:
 
 def _setup(family: str) -> dict:
     """Returns all training images and the initial weights, which all contenders share."""
-    from keras_ae import data, recipes, training
+    with quiet_tensorflow():
+        from keras_ae import data, recipes, training
 
     return {
         "images": data.load(full_train=True).train.images,
@@ -178,9 +199,10 @@ def _take_turns(workers: dict, options) -> dict[object, dict]:
         and sum(row["epoch_seconds"]) < options.seconds
     ]:
         for name in active:
-            seconds, loss, memory = workers[name].ask("epoch")
+            seconds, loss, *counts, memory = workers[name].ask("epoch")
             rows[name]["epoch_seconds"].append(seconds)
             rows[name]["epoch_losses"].append(loss)
+            rows[name]["updates_per_epoch"], rows[name]["trained_parameters"] = counts
             rows[name]["peak_memory_bytes"] = memory
     return rows
 
@@ -214,14 +236,21 @@ def _scale(family: str, options) -> list[dict]:
 
 
 def _unfair(family: str, result: dict) -> list[str]:
-    """Returns a complaint about each contender that has not learned what the others have."""
+    """Returns a complaint about each contender that has not done what the others have."""
     rows = result["contenders"]
-    expected = rows["pytorch"]["loss_after_one_epoch"]
-    return [
+    peer = rows["pytorch"]
+    expected = peer["loss_after_one_epoch"]
+    complaints = [
         f"{family}: expected a loss of {expected:.4g} within {LOSS_TOLERANCE:.0%} after one epoch, "
         f"received {row['loss_after_one_epoch']:.4g} from {LABELS[name]}"
         for name, row in rows.items()
         if not abs(row["loss_after_one_epoch"] / expected - 1) <= LOSS_TOLERANCE
+    ]
+    return complaints + [
+        f"{family}: expected {peer[key]:,} {key}, received {row[key]:,} from {LABELS[name]}"
+        for key in ("updates_per_epoch", "trained_parameters")
+        for name, row in rows.items()
+        if row[key] != peer[key]
     ]
 
 

@@ -16,8 +16,10 @@ from keras_ae.files import replacing
 from keras_ae.interrupts import Interrupts
 
 GENERATIONS = 2
-# Within an epoch; at the end of an epoch there is always a checkpoint.
+# Within an epoch.
 SECONDS_BETWEEN = 120
+# At the end of an epoch there is a checkpoint where they take no larger share of the time.
+SHARE = 0.01
 
 
 class Stateful(Protocol):
@@ -31,7 +33,7 @@ class Stateful(Protocol):
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Saves a run after every epoch, within long epochs, and when a signal asks to stop.
+    """Saves a run at the end of epochs, within long ones, and when a signal asks to stop.
 
     A checkpoint is a `tf.train.Checkpoint`, whose format has checksums. It holds the variables of
     model, optimizer and running metrics, the states of all random generators among them, the
@@ -70,7 +72,7 @@ class Checkpoints(keras.callbacks.Callback):
             progress=self._progress,
         )
         self._first = (0, 0)
-        self._saved_at = time.monotonic()
+        self._saved_at = self._due = time.monotonic()
 
     def save(self, epoch: int, step: int) -> None:
         """Writes a checkpoint and removes the oldest.
@@ -79,6 +81,7 @@ class Checkpoints(keras.callbacks.Callback):
             epoch: Epoch that training goes on in, counted from 0.
             step: Steps of that epoch that are done.
         """
+        started = time.monotonic()
         self._progress.content = {
             "epoch": epoch,
             "step": step,
@@ -89,6 +92,7 @@ class Checkpoints(keras.callbacks.Callback):
         for old in self._generations()[:-GENERATIONS]:
             shutil.rmtree(old)
         self._saved_at = time.monotonic()
+        self._due = self._saved_at + (self._saved_at - started) / SHARE
 
     def restore(self) -> tuple[int, int]:
         """Brings model, optimizer and callbacks to the newest checkpoint that is whole.
@@ -144,8 +148,9 @@ class Checkpoints(keras.callbacks.Callback):
             self.interrupts.check()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.save(epoch + 1, 0)
-        self.interrupts.check()
+        if self.interrupts.received or time.monotonic() >= self._due:
+            self.save(epoch + 1, 0)
+            self.interrupts.check()
 
 
 class _Json(tf.train.experimental.PythonState):

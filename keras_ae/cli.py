@@ -73,7 +73,7 @@ def _check_same(run: Run, options: dict) -> None:
 
 def _export(run: Run) -> None:
     run.read_recipe()
-    with _quiet_tensorflow():
+    with quiet_tensorflow():
         from keras_ae import export
     export.export_run(run)
     print(f"exported {run.directory}")
@@ -104,7 +104,7 @@ def _evaluate(arguments: Sequence[str] | None) -> None:
 
     training = _import_training()
     training.use_device(device)
-    with _quiet_tensorflow():
+    with quiet_tensorflow():
         from keras_ae import evaluation, report
     content = evaluation.evaluate(run, settings)
     print(report.text(content, settings.only))
@@ -112,14 +112,14 @@ def _evaluate(arguments: Sequence[str] | None) -> None:
 
 
 def _import_training():
-    with _quiet_tensorflow():
+    with quiet_tensorflow():
         from keras_ae import training
 
     return training
 
 
 @contextlib.contextmanager
-def _quiet_tensorflow() -> Iterator[None]:
+def quiet_tensorflow() -> Iterator[None]:
     """Holds back what an import of TensorFlow writes to stderr, and shows it only if it fails.
 
     Its libraries announce themselves there before any log level applies.
@@ -191,6 +191,7 @@ def _train_parser() -> argparse.ArgumentParser:
     add("-e", "--epochs", type=int, metavar="N", help="passes over the training images")
     add("-b", "--batch-size", type=int, metavar="N", help="images in a step")
     add("--learning-rate", type=float, metavar="X", help="learning rate of Adam")
+    add("--schedule", choices=recipes.SCHEDULES, help="what becomes of the learning rate")
     add("--train-noise-std", type=float, metavar="X", help="noise on the training inputs")
     add("--jit-compile", action=argparse.BooleanOptionalAction,
         help="compile the training step with XLA, or not")  # fmt: skip

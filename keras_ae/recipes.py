@@ -18,14 +18,18 @@ class Recipe:
         parameters: Number of the model's parameters with the arguments below.
         model: Name of a class in `keras_ae.models`.
         arguments: Arguments of that class.
-        learning_rate: Of Adam.
+        learning_rate: Of Adam, at its highest.
         batch_size: Images in a step.
         epochs: Passes over the training images.
         l2: Factor of the weights that is added to their gradients, see `optimizers.AdamL2`.
-        reduce_on_plateau: Whether the learning rate falls to a tenth when the loss has not
-            improved for ten epochs, which are PyTorch's defaults.
+        schedule: What becomes of the learning rate. `constant`: nothing. `plateau`: it falls to a
+            tenth when the loss has not improved for ten epochs, which are PyTorch's defaults.
+            `cosine`: it rises during the first twentieth of all steps, then falls to zero along
+            half a cosine (Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983).
         figures_every: Epochs between figures.
         jit_compile: Whether XLA compiles the training step.
+        threads_per_operation: Threads that share one operation; 0 for as many as there are cores.
+            With 1, operations that do not wait for one another run side by side.
         precision: Keras dtype policy of the layers. Weights stay float32 with either.
         train_noise_std: Standard deviation of the Gaussian noise on the training inputs. Noisy
             pixels are clipped to [0, 1]. Targets stay clean.
@@ -45,9 +49,10 @@ class Recipe:
     batch_size: int
     epochs: int
     l2: float = 0.0
-    reduce_on_plateau: bool = False
+    schedule: str = "constant"
     figures_every: int = 5
     jit_compile: bool = False
+    threads_per_operation: int = 0
     precision: str = "float32"
     train_noise_std: float = 0.0
     seed: int = 0
@@ -78,6 +83,7 @@ class Recipe:
         return dataclasses.replace(self, arguments=arguments, **replaced)
 
 
+SCHEDULES = ("constant", "plateau", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16")
 ACTIVATIONS = ("relu", "tanh", "linear", "sigmoid", "elu", "gelu", "leaky_relu", "selu", "silu")
 DEVICES = ("auto", "cpu", "gpu")
@@ -113,7 +119,7 @@ _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
             lambda value: isinstance(value, list | tuple) and all(map(_is_count, value)),
         ),
         (
-            "seed",
+            "seed threads_per_operation",
             "an integer from 0 to 2147483647",
             lambda value: type(value) is int and 0 <= value < 2**31,
         ),
@@ -129,7 +135,7 @@ _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
             lambda value: _is_number(value, below=1),
         ),
         (
-            "reduce_on_plateau jit_compile full_train batch_normalization unroll tensorboard",
+            "jit_compile full_train batch_normalization unroll tensorboard",
             "true or false",
             lambda value: type(value) is bool,
         ),
@@ -138,6 +144,7 @@ _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
             f"one of {', '.join(ACTIVATIONS)}",
             lambda value: value in ACTIVATIONS,
         ),
+        ("schedule", f"one of {', '.join(SCHEDULES)}", lambda value: value in SCHEDULES),
         ("precision", f"one of {', '.join(PRECISIONS)}", lambda value: value in PRECISIONS),
         ("device", f"one of {', '.join(DEVICES)}", lambda value: value in DEVICES),
         ("strategy", f"one of {', '.join(STRATEGIES)}", lambda value: value in STRATEGIES),
@@ -229,6 +236,7 @@ def _lstm(name: str, description: str, activation: str) -> Recipe:
         learning_rate=1e-3,
         batch_size=128,
         epochs=20,
+        threads_per_operation=1,
     )
 
 
@@ -258,7 +266,7 @@ RECIPES: dict[str, Recipe] = {
             batch_size=256,
             epochs=50,
             l2=1e-5,
-            reduce_on_plateau=True,
+            schedule="plateau",
             jit_compile=True,
         ),
         Recipe(

@@ -60,7 +60,7 @@ def prepare(recipe: Recipe, images: np.ndarray) -> tuple[models.Autoencoder, dat
     model = build(recipe)
     shuffled = data.ShuffledBatches(images, recipe.batch_size, recipe.seed, recipe.train_noise_std)
     model.compile(
-        optimizer=AdamL2(recipe.learning_rate, l2=recipe.l2),
+        optimizer=AdamL2(_learning_rate(recipe, shuffled.steps), l2=recipe.l2),
         loss=model.training_loss,
         # XLA cannot compile a step that several devices share.
         jit_compile=recipe.jit_compile and model.distribute_strategy.num_replicas_in_sync == 1,
@@ -70,6 +70,16 @@ def prepare(recipe: Recipe, images: np.ndarray) -> tuple[models.Autoencoder, dat
     # A checkpoint is of variables that exist.
     model.optimizer.build(model.trainable_variables)
     return model, shuffled
+
+
+def _learning_rate(recipe: Recipe, steps: int) -> float | keras.optimizers.schedules.CosineDecay:
+    if recipe.schedule != "cosine":
+        return recipe.learning_rate
+    all_steps = recipe.epochs * steps
+    rising = max(1, all_steps // 20)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, all_steps - rising, warmup_target=recipe.learning_rate, warmup_steps=rising
+    )
 
 
 def train(
@@ -137,6 +147,7 @@ def _carry_out(
     recipe: Recipe, run: Run, settings: dict, begin: Callable[[dict], None]
 ) -> dict[str, dict]:
     use_device(settings["device"])
+    use_threads(recipe)
     distribution = _distribution(settings["strategy"])
     _check_plot(settings["plot"])
     if settings["tensorboard"] and importlib.util.find_spec("tensorboard") is None:
@@ -191,16 +202,14 @@ def _fit(
         validation = data.batches(dataset.validation.images, VALIDATION_BATCH)
     curves = callbacks.LossPlot(settings["plot"] or run.loss_plot)
     # PyTorch's defaults. Its threshold is relative; at these losses that is as good as none.
-    schedule = callbacks.PlateauSchedule(
+    plateau = callbacks.PlateauSchedule(
         "loss" if validation is None else "val_loss", factor=0.1, patience=10, min_delta=0.0
     )
-    stateful = {"curves": curves}
-    if recipe.reduce_on_plateau:
-        stateful["schedule"] = schedule
+    stateful = {"curves": curves, **({"schedule": plateau} if recipe.schedule == "plateau" else {})}
     checkpoints = Checkpoints(run.checkpoints, model, stateful, shuffled.steps, interrupts)
     all_callbacks = [
         _FiniteLosses(),
-        *([schedule] if recipe.reduce_on_plateau else []),
+        *([plateau] if recipe.schedule == "plateau" else []),
         shuffled,
         *_figures(recipe, run, model, dataset),
         curves,
@@ -244,23 +253,28 @@ def _fit(
         fit(shuffled.dataset, first_epoch, recipe.epochs)
     except _LossNotFinite as error:
         name, value, epoch = error.args
-        step = _first_bad_step(model, shuffled, checkpoints)
+        step = _first_bad_step(model, shuffled, checkpoints, epoch)
         raise RunFailed(
             f"{name} became {value} in epoch {epoch + 1}{step}: expected a finite number; start "
             "again with --overwrite and a lower --learning-rate"
         ) from error
 
 
-def _first_bad_step(model, shuffled: data.ShuffledBatches, checkpoints: Checkpoints) -> str:
+def _first_bad_step(
+    model, shuffled: data.ShuffledBatches, checkpoints: Checkpoints, bad_epoch: int
+) -> str:
     # `fit` shows the mean loss every tenth of an epoch. So the steps since the last checkpoint
     # are taken again, one at a time.
     if model.distribute_strategy.num_replicas_in_sync == 1:
-        epoch, first_step = checkpoints.restore()
-        shuffled.on_epoch_begin(epoch)
-        batches = shuffled.dataset.skip(first_step)
-        for step, (inputs, targets) in enumerate(batches, start=first_step + 1):
-            if not np.isfinite(model.train_on_batch(inputs, targets, return_dict=True)["loss"]):
-                return f" at step {step}"
+        first_epoch, first_step = checkpoints.restore()
+        for epoch in range(first_epoch, bad_epoch + 1):
+            shuffled.on_epoch_begin(epoch)
+            batches = shuffled.dataset.skip(first_step)
+            for step, (inputs, targets) in enumerate(batches, start=first_step + 1):
+                loss = model.train_on_batch(inputs, targets, return_dict=True)["loss"]
+                if not np.isfinite(loss):
+                    return f" at step {step}" if epoch == bad_epoch else ""
+            first_step = 0
     return ""
 
 
@@ -277,6 +291,15 @@ def use_device(device: str) -> None:
         tf.config.set_visible_devices([], "GPU")
     elif device == "gpu" and not tf.config.list_physical_devices("GPU"):
         raise BadRequest("--device gpu: expected a GPU that TensorFlow can use, received none")
+
+
+def use_threads(recipe: Recipe) -> None:
+    """Sets how many threads TensorFlow gives to one operation, if it has not begun to compute.
+
+    Later it cannot be changed any more, which costs speed and nothing else.
+    """
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(recipe.threads_per_operation)
 
 
 def _distribution(strategy: str) -> tf.distribute.Strategy:

@@ -34,7 +34,7 @@ TRAIN = """
 import sys
 from keras_ae import checkpoints, training
 from keras_ae.cli import train
-checkpoints.SECONDS_BETWEEN = 0
+checkpoints.SECONDS_BETWEEN, checkpoints.SHARE = 0, float("inf")
 training.export.export_run = lambda run, dataset: None
 sys.exit(train())
 """

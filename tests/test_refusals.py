@@ -140,7 +140,10 @@ CONFIGS = {
     "a rate of 400 digits": (_set(RECIPE, "learning_rate", 10**400), "learning_rate must be"),
     "a rate in a list": (_set(RECIPE, "learning_rate", [1e-3]), "received [0.001]"),
     "negative decay": (_set(RECIPE, "l2", -1), "l2 must be"),
-    "a schedule of 1": (_set(RECIPE, "reduce_on_plateau", 1), "true or false, received 1"),
+    "a schedule of 1": (
+        _set(RECIPE, "schedule", 1),
+        "one of constant, plateau, cosine, received 1",
+    ),
     "no figures": (_set(RECIPE, "figures_every", 0), "figures_every must be"),
     "XLA perhaps": (_set(RECIPE, "jit_compile", "auto"), "received 'auto'"),
     "negative noise": (_set(RECIPE, "train_noise_std", -0.1), "train_noise_std must be"),

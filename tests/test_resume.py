@@ -20,7 +20,7 @@ from keras_ae.runs import Run
 from tests.kill_and_resume import after, content, differences, finish, start, trial, writing
 
 MLP = ("mlp", "--train-images", "500", "-e", "2", "-b", "50", "--train-noise-std", "0.2")
-VAE = ("vae-dropout", "--train-images", "300", "-e", "2", "-b", "50")
+VAE = ("vae-dropout", "--train-images", "300", "-e", "2", "-b", "50", "--schedule", "cosine")
 
 
 def _train(*arguments) -> int:
@@ -48,6 +48,7 @@ def _plug_pulled_after(count: int):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoints.Checkpoints, "save", counting)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", 0)
+        patch.setattr(checkpoints, "SHARE", float("inf"))
         with pytest.raises(_PulledPlug):
             yield
 
@@ -96,7 +97,7 @@ def test_goes_on_from_the_beginning_of_an_epoch(count, mlp, tmp_path):
     assert differences(tmp_path / "run", mlp) == []
 
 
-def test_goes_on_with_the_states_of_dropout_and_sampling(tmp_path):
+def test_goes_on_with_the_states_of_dropout_sampling_and_schedule(tmp_path):
     assert _train(*VAE, "-s", tmp_path / "whole") == 0
     with _plug_pulled_after(1 + 6 + 3):
         _train(*VAE, "-s", tmp_path / "run")
@@ -115,6 +116,18 @@ def test_plateau_schedule_remembers_across_the_interruption(tmp_path):
         _train(*arguments, "-s", tmp_path / "run")
     assert _train("--resume", "-s", tmp_path / "run") == 0
     assert differences(tmp_path / "run", content(tmp_path / "whole")) == []
+
+
+def test_checkpoints_of_short_epochs_are_spaced(tmp_path, monkeypatch):
+    saved = []
+
+    def save(self, epoch, step):
+        saved.append(epoch)
+        self._due = float("inf")
+
+    monkeypatch.setattr(checkpoints.Checkpoints, "save", save)
+    assert _train(*MLP, "-e", "4", "-s", tmp_path / "run") == 0
+    assert saved == [0]
 
 
 def test_damaged_checkpoint_falls_back_to_the_one_before(run, mlp, capfd):

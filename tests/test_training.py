@@ -145,6 +145,22 @@ def test_a_plateau_lowers_the_learning_rate(tmp_path):
     assert rates[-1] == pytest.approx(0.1)
 
 
+def test_a_cosine_rises_and_falls_over_all_steps(digits):
+    images = (digits[:100] * 255).astype("uint8")  # 20 steps an epoch, 400 in all
+    recipe = recipes.get("mlp").override(
+        schedule="cosine", learning_rate=0.5, epochs=20, batch_size=5
+    )
+    model, shuffled = training.prepare(recipe, images)
+    rates = []
+    for step in (0, 10, 20, 20 + 95, 20 + 190, 399, 400):
+        model.optimizer.iterations.assign(step)
+        rates.append(float(model.optimizer.learning_rate))
+    falling = 0.25 * (1 + np.cos(np.pi * np.array([95, 190, 379, 380]) / 380))
+    np.testing.assert_allclose(rates, [0, 0.25, 0.5, *falling], rtol=1e-4, atol=1e-7)
+    model.fit(shuffled.dataset, epochs=20, callbacks=[shuffled], verbose=0)
+    assert int(model.optimizer.iterations) == 400
+
+
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
     recipe = recipes.get("lstm-linear").override(
         train_images=300, epochs=3, learning_rate=1e30, batch_size=100
