@@ -328,41 +328,26 @@ class ShuffledBatches(keras.callbacks.Callback):
     def __init__(self, images: np.ndarray, batch_size: int, seed: int, noise_std: float = 0.0):
         super().__init__()
         self.steps = -(-len(images) // batch_size)
-        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._seed = tf.constant([seed, 0], tf.int64)
+        self._key = tf.Variable(self._seed, trainable=False)
+        self._order = tf.Variable(tf.range(len(images)), trainable=False)
+        self.on_epoch_begin(0)
         images = tf.constant(images)
-        rows = len(images)
-        whole = rows // batch_size * batch_size
 
-        def key():
-            return tf.random.experimental.stateless_fold_in(
-                tf.constant([seed, 0], tf.int64), self.epoch
-            )
-
-        def order(_):
-            permutation = tf.random.experimental.stateless_shuffle(tf.range(rows), seed=key())
-            indices = tf.data.Dataset.from_tensor_slices(
-                tf.reshape(permutation[:whole], (-1, batch_size))
-            )
-            if whole < rows:
-                rest = tf.data.Dataset.from_tensors(permutation[whole:])
-                indices = indices.concatenate(rest)
-            return indices.enumerate()
-
-        def pair(step, indices):
+        def pair(step):
+            indices = self._order[step * batch_size : (step + 1) * batch_size]
             targets = tf.cast(tf.gather(images, indices), tf.float32) / 255
             if noise_std == 0:
                 return targets, targets
-            step_key = tf.random.experimental.stateless_fold_in(key(), step)
+            step_key = tf.random.experimental.stateless_fold_in(self._key, step)
             return noisy(targets, noise_std, step_key), targets
 
         self.dataset = (
-            tf.data.Dataset.range(1)
-            .flat_map(order)
-            .map(pair)
-            .apply(tf.data.experimental.assert_cardinality(self.steps))
-            .prefetch(4)
-            .with_options(_untuned())
+            tf.data.Dataset.range(self.steps).map(pair).prefetch(4).with_options(_untuned())
         )
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.epoch.assign(epoch)
+        epoch = tf.constant(epoch, tf.int64)
+        self._key.assign(tf.random.experimental.stateless_fold_in(self._seed, epoch))
+        rows = tf.range(tf.size(self._order))
+        self._order.assign(tf.random.experimental.stateless_shuffle(rows, seed=self._key))

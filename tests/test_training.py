@@ -157,6 +157,7 @@ def test_a_cosine_rises_and_falls_over_all_steps(digits):
         rates.append(float(model.optimizer.learning_rate))
     falling = 0.25 * (1 + np.cos(np.pi * np.array([95, 190, 379, 380]) / 380))
     np.testing.assert_allclose(rates, [0, 0.25, 0.5, *falling], rtol=1e-4, atol=1e-7)
+    model.optimizer.iterations.assign(0)
     model.fit(shuffled.dataset, epochs=20, callbacks=[shuffled], verbose=0)
     assert int(model.optimizer.iterations) == 400
 
