@@ -18,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.readme import fill, table
 from keras_ae import data, recipes, training
 from keras_ae.errors import BadRequest
 from keras_ae.files import replacing, write_text
@@ -165,9 +166,9 @@ def _card(run: Run, recipe: Recipe, pictures: list[str], commit: str) -> str:
         caption="Validation images over their reconstructions"
         + (", and images decoded from draws of the prior." if len(pictures) > 1 else "."),
         export=export,
-        measured=_table(["", *metrics], measured),
+        measured=table(["", *metrics], measured),
         litert=export["litert"],
-        litert_files=_table(["file", "bytes", "mse"], litert_files),
+        litert_files=table(["file", "bytes", "mse"], litert_files),
         arguments=", ".join(f"{name}={value!r}" for name, value in recipe.arguments.items()),
         dataset=config["dataset"],
         versions=", ".join(f"{name} {value}" for name, value in config["versions"].items()),
@@ -179,11 +180,6 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.6f}"
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def update_readme(readme: str, directory: Path) -> str:
     """Returns the README's text with what depends on the shipped models written anew.
 
@@ -191,17 +187,14 @@ def update_readme(readme: str, directory: Path) -> str:
         readme: Text with a pair of comments around each such part.
         directory: Where the shipped models are.
     """
-    parts = {
-        "results": _results([Run(directory / name) for name in SHIPPED]),
-        "serving example": _serving_example(Run(directory / SERVED)),
-    }
-    for name, content in parts.items():
-        begin = f"<!-- {name}: written by python -m benchmarks.pretrained -->\n"
-        end = f"<!-- end of {name} -->\n"
-        before, rest = readme.split(begin)
-        _, after = rest.split(end)
-        readme = before + begin + content + end + after
-    return readme
+    return fill(
+        readme,
+        "benchmarks.pretrained",
+        {
+            "results": _results([Run(directory / name) for name in SHIPPED]),
+            "serving example": _serving_example(Run(directory / SERVED)),
+        },
+    )
 
 
 def _results(runs: list[Run]) -> str:
@@ -223,7 +216,7 @@ def _results(runs: list[Run]) -> str:
             ]
         )
     header = ["recipe", "what", "source", "parameters", "live latent units", "test MSE"]
-    return _table([*header, "PCA", "test negative ELBO"], rows) + "\n"
+    return table([*header, "PCA", "test negative ELBO"], rows)
 
 
 def _serving_example(served: Run) -> str:

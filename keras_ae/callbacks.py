@@ -84,7 +84,7 @@ class SampleFigures(_FigureEveryEpochs):
 class LossPlot(keras.callbacks.Callback):
     """Draws the curves of all losses while a model trains, and once more at the end.
 
-    Between two drawings lie at least 50 times the time that the last one took. So the curves of a
+    Between two drawings lie at least 100 times the time that the last one took. So the curves of a
     slow model are drawn anew after every epoch, and those of a fast one do not slow it down.
 
     Args:
@@ -122,7 +122,7 @@ class LossPlot(keras.callbacks.Callback):
         started = time.monotonic()
         save_figure(figures.loss_curves(self.history), self.path)
         finished = time.monotonic()
-        self._due = finished + 50 * (finished - started)
+        self._due = finished + 100 * (finished - started)
 
 
 class PlateauSchedule(keras.callbacks.ReduceLROnPlateau):

@@ -1,0 +1,136 @@
+"""Writes the measured tables of README.md: `python -m benchmarks.readme`, from `results/`.
+
+The other benchmarks leave their numbers there. `benchmarks.pretrained` fills its own parts.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from keras_ae.files import write_text
+
+README = Path(__file__).parents[1] / "README.md"
+RESULTS = Path(__file__).parent / "results"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Returns a table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def fill(readme: str, command: str, parts: dict[str, str]) -> str:
+    """Returns the README's text with parts written anew.
+
+    Args:
+        readme: Text with a pair of comments around each part.
+        command: Module that writes them, which the first comment names.
+        parts: Contents by name.
+    """
+    for name, content in parts.items():
+        begin = f"<!-- {name}: written by python -m {command} -->\n"
+        end = f"<!-- end of {name} -->\n"
+        before, rest = readme.split(begin)
+        _, after = rest.split(end)
+        readme = f"{before}{begin}{content.rstrip()}\n{end}{after}"
+    return readme
+
+
+def _read(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+
+
+def _training() -> str:
+    rows = []
+    for family, result in _read("training").items():
+        speeds = {
+            name: values["images_per_second"] for name, values in result["contenders"].items()
+        }
+        ours, peer = speeds["keras_ae"], max(speeds["pytorch"], speeds["torch.compile"])
+        share = ours * result["flops_per_image"] / result["gemm_flops_per_second"]
+        rows.append(
+            [
+                f"`{family}`",
+                f"{result['batch_size']:,}",
+                *(f"{speeds[name]:,.0f}" for name in speeds),
+                f"{ours / peer:.2f}",
+                f"{ours / speeds['keras_fit']:.2f}",
+                f"{share:.0%}",
+            ]
+        )
+    header = ["model", "batch", "keras_ae", "PyTorch eager", "torch.compile", "Keras `fit`"]
+    return table([*header, "to PyTorch", "to Keras", "of GEMM peak"], rows)
+
+
+def _scaling() -> str:
+    results = _read("training")
+    sizes = [row["images"] for row in next(iter(results.values()))["scaling"]]
+    rows = [
+        [
+            f"`{family}`",
+            *(f"{row['microseconds_per_image']:.1f}" for row in result["scaling"]),
+            *(f"{row['peak_memory_bytes'] / 2**20:,.0f}" for row in result["scaling"]),
+        ]
+        for family, result in results.items()
+    ]
+    columns = [f"{unit}, {size:,}" for unit in ("µs an image", "MiB") for size in sizes]
+    return table(["model", *columns], rows)
+
+
+def _inference() -> str:
+    results = _read("inference")
+    names = list(next(iter(results.values()))["rows"][0]["seconds"])
+    rows = [
+        [f"`{family}`", row["operation"], f"{row['batch']:,}"]
+        + [
+            "" if seconds is None else f"{1e6 * seconds / row['batch']:,.1f}"
+            for seconds in row["seconds"].values()
+        ]
+        for family, result in results.items()
+        for row in result["rows"]
+        if row["operation"] == "reconstruct"
+    ]
+    return table(["model", "operation", "batch", *names], rows)
+
+
+def _startup() -> str:
+    result = _read("startup")
+    run = result["run"]
+    rows = [[name, f"{seconds:.2f} s"] for name, seconds in result["seconds"].items()]
+    rows.append(["`train.py mlp`, whole run after the imports", f"{run['seconds']:.1f} s"])
+    rows += [
+        [f"of it {label}", f"{seconds:.2f} s, {seconds / run['seconds']:.1%}"]
+        for label, seconds in run["spent_seconds"].items()
+    ]
+    rows.append(["peak memory of it", f"{run['peak_memory_bytes'] / 2**20:,.0f} MiB"])
+    return table(["what", "measured"], rows)
+
+
+def _machine() -> str:
+    result = next(iter(_read("training").values()))
+    versions = ", ".join(
+        f"{label} {result[key]}"
+        for key, label in (("tensorflow", "TensorFlow"), ("keras", "Keras"), ("torch", "PyTorch"))
+    )
+    cpu = re.sub(r"\s+", " ", result["cpu"])
+    return f"Measured on {result['cores']} cores of an {cpu}, with {versions}.\n"
+
+
+def filled(readme: str) -> str:
+    """Returns the README's text with the tables of the benchmarks written anew."""
+    return fill(
+        readme,
+        "benchmarks.readme",
+        {
+            "machine": _machine(),
+            "training": _training(),
+            "scaling": _scaling(),
+            "inference": _inference(),
+            "startup": _startup(),
+        },
+    )
+
+
+if __name__ == "__main__":
+    write_text(README, filled(README.read_text("utf-8")))
