@@ -32,6 +32,7 @@ class Recipe:
         seed: Of initial weights, order, noise, dropout and sampling.
         dataset: TFDS name of a dataset of 28x28 grey images.
         train_images: How many of the training images to use; `None` for all.
+        train_classes: Labels of the images to train and to validate on; `None` for all.
         full_train: Whether the 5,000 validation images are trained on, too.
     """
 
@@ -53,6 +54,7 @@ class Recipe:
     seed: int = 0
     dataset: str = "mnist"
     train_images: int | None = None
+    train_classes: tuple[int, ...] | None = None
     full_train: bool = False
 
     def override(self, **overrides) -> "Recipe":
@@ -106,6 +108,18 @@ _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
             "train_images",
             "a positive integer below 2147483648",
             lambda value: value is None or _is_count(value),
+        ),
+        (
+            "train_classes",
+            "a list of one or more labels without repetition",
+            lambda value: (
+                value is None
+                or (
+                    isinstance(value, list | tuple)
+                    and all(type(label) is int and label >= 0 for label in value)
+                    and 1 <= len(value) == len(set(value))
+                )
+            ),
         ),
         (
             "hidden_units dense_units filters",
@@ -378,9 +392,11 @@ def from_config(config: Mapping[str, object]) -> Recipe:
     check_values(arguments)
     if fields["model"] != recipe.model:
         raise BadRequest(f"model must be {recipe.model!r}, received {fields['model']!r}")
-    # JSON has no tuples.
-    arguments = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in arguments.items()
+    return Recipe(**_with_tuples(fields), arguments=_with_tuples(arguments))
+
+
+def _with_tuples(values: Mapping[str, object]) -> dict[str, object]:
+    # JSON has none.
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
     }
-    return Recipe(**fields, arguments=arguments)

@@ -144,9 +144,7 @@ def _carry_out(
             "--tensorboard: expected the package tensorboard, received none: "
             'pip install ".[tensorboard]"'
         )
-    dataset = data.load(
-        recipe.dataset, settings["archives"], recipe.full_train, recipe.train_images
-    )
+    dataset = data.load_for(recipe, settings["archives"])
     _check_even(recipe.batch_size, len(dataset.train), distribution.num_replicas_in_sync)
     with distribution.scope():
         model, shuffled = prepare(recipe, dataset.train.images)
