@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -18,8 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from keras_ae import data, recipes, training
-from keras_ae.errors import BadRequest
+from keras_ae import data, recipes, revision, training
 from keras_ae.files import replacing, write_text
 from keras_ae.loading import load_run
 from keras_ae.recipes import Recipe
@@ -45,7 +43,7 @@ def main() -> None:
         for name in ("epochs", "train_images")
         if (value := getattr(options, name)) is not None
     }
-    commit = _commit()
+    commit = revision.clean_commit()
     for name in options.recipes or SHIPPED:
         recipe = recipes.get(name).override(**overrides)
         shipped = Run(options.save_dir / name)
@@ -254,19 +252,6 @@ The answer:
 {json.dumps({"predictions": [prediction]})}
 ```
 """
-
-
-def _commit() -> str:
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(PROJECT), *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-    if changes := git("status", "--porcelain", "--", "keras_ae"):
-        raise BadRequest(
-            "expected a checkout whose keras_ae/ is committed, since the model card names the "
-            f"commit; received changes in {', '.join(line[3:] for line in changes.splitlines())}"
-        )
-    return git("rev-parse", "HEAD")
 
 
 def _size(directory: Path) -> int:
