@@ -122,7 +122,7 @@ _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
             ),
         ),
         (
-            "hidden_units dense_units filters",
+            "hidden_units encoder_units dense_units filters",
             "a list of positive integers below 2147483648",
             lambda value: isinstance(value, list | tuple) and all(map(_is_count, value)),
         ),
@@ -210,6 +210,7 @@ def _vae(name: str, description: str, parameters: int, learning_rate: float, **a
         arguments={
             "latent_dim": 32,
             "lstm_units": 64,
+            "encoder_units": (),
             "dense_units": (),
             "base_filters": 32,
             "filters": (32, 16),
