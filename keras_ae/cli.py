@@ -16,7 +16,8 @@ from keras_ae.files import check_writable, write_text
 from keras_ae.recipes import RECIPES, Recipe
 from keras_ae.runs import RUNS, SETTINGS, Run, StudyFiles
 from keras_ae.settings import STAGES, Settings
-from keras_ae.studies import STUDIES, Study
+from keras_ae.studies import STUDIES
+from keras_ae.study import Study
 
 
 class _Parser(argparse.ArgumentParser):

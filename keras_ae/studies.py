@@ -1,171 +1,17 @@
-"""The studies that put claims of the sources to the test: pure data, without TensorFlow.
+"""The studies that put claims of the sources to the test: pure data, without TensorFlow."""
 
-A study is a list of trials and what to show of their measurements. A trial is one training, with
-its seed; an arm is what the trials of several seeds, or parts, have in common.
-"""
-
-import dataclasses
 import difflib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from keras_ae import recipes
 from keras_ae.errors import BadRequest
 from keras_ae.recipes import Recipe
+from keras_ae.study import SEEDS, Curves, Dots, Images, Lines, Study, Table, Trial
 
-SEEDS = (0, 1, 2)
-# Fields of a recipe that say nothing about what comes out.
-_NEUTRAL = {"description", "source", "parameters", "figures_every", "jit_compile"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Trial:
-    """One training of a study, and what is measured of it.
-
-    Attributes:
-        arm: What it has in common with the trials of other seeds; fit for a file's name.
-        recipe: What is trained, seed included.
-        measures: Names of functions in `measures.MEASURES`.
-        part: Where an arm is a mean over several trainings of the same seed, which one it is.
-    """
-
-    arm: str
-    recipe: Recipe
-    measures: tuple[str, ...]
-    part: str = ""
-
-    @property
-    def name(self) -> str:
-        """Name in the study: arm, part and seed."""
-        return "-".join(filter(None, (self.arm, self.part, f"seed-{self.recipe.seed}")))
-
-    def is_measured(self, measurements: Mapping[str, dict]) -> bool:
-        """Returns whether there is a measurement of this trial as it is declared now."""
-        found = measurements.get(self.name)
-        if found is None or not set(self.measures) <= set(found["measures"]):
-            return False
-        # A field that the recipe did not have then had the effect of today's default.
-        defaults = {
-            field.name: field.default
-            for field in dataclasses.fields(Recipe)
-            if field.default is not dataclasses.MISSING
-        }
-        then = {**defaults, **found["recipe"]}
-        now = json.loads(json.dumps(dataclasses.asdict(self.recipe)))
-        return all(then[name] == value for name, value in now.items() if name not in _NEUTRAL)
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A table with a row for each arm and each yardstick.
-
-    Attributes:
-        caption: What it shows, and the units.
-        columns: Heading by measure.
-        arms: How the names of the arms in it begin.
-    """
-
-    caption: str
-    columns: Mapping[str, str]
-    arms: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Curves:
-    """A panel with losses over the epochs: training solid, validation dashed, a line each seed.
-
-    Attributes:
-        title: With the unit.
-        loss: Name of the training loss.
-        arms: How the names of the arms in it begin.
-        logarithmic: Whether the axis of the losses is.
-    """
-
-    title: str
-    loss: str = "loss"
-    arms: str = ""
-    logarithmic: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Dots:
-    """A panel with a measure by arm, a dot each seed, and the yardsticks as lines.
-
-    Attributes:
-        title: With the unit.
-        measure: What is drawn.
-        arms: How the names of the arms in it begin.
-    """
-
-    title: str
-    measure: str
-    arms: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Lines:
-    """A panel with a measure over the size of the code, a line for each group of arms.
-
-    Attributes:
-        title: With the unit.
-        measure: What is drawn.
-        groups: How the names of the arms begin, by the label of the line.
-    """
-
-    title: str
-    measure: str
-    groups: Mapping[str, str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Images:
-    """A panel with images of the first seed, a row for each arm.
-
-    Attributes:
-        title: What is seen.
-        kind: `reconstructions` or `samples`.
-        arms: How the names of the arms in it begin.
-    """
-
-    title: str
-    kind: str
-    arms: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Study:
-    """Trials side by side.
-
-    Attributes:
-        name: Name on the command line.
-        question: What it asks, in one line.
-        protocol: How it asks: what is equal, what is changed, what is chosen by what.
-        trials: What is trained, in this order.
-        tables: What is shown of the measurements in Markdown.
-        panels: What is drawn of them, from left to right and from top to bottom.
-    """
-
-    name: str
-    question: str
-    protocol: str
-    trials: tuple[Trial, ...]
-    tables: tuple[Table, ...]
-    panels: tuple[Curves | Dots | Lines | Images, ...]
-
-    @property
-    def arms(self) -> list[str]:
-        """Names of the arms, in order."""
-        return list(dict.fromkeys(trial.arm for trial in self.trials))
-
-    def draws_images_of(self, trial: Trial) -> bool:
-        """Returns whether a panel shows images of `trial`, which is one of the first seed."""
-        return trial.recipe.seed == SEEDS[0] and any(
-            isinstance(panel, Images) and trial.arm.startswith(panel.arms) for panel in self.panels
-        )
-
-    def missing(self, measurements: Mapping[str, dict]) -> list[Trial]:
-        """Returns the trials that are not measured yet."""
-        return [trial for trial in self.trials if not trial.is_measured(measurements)]
+# The longest training of all studies: shorten it here.
+VAE_EPOCHS = 50
+BOTTLENECK_EPOCHS = 20
+NOISE = 0.2
 
 
 def _arms(
@@ -206,6 +52,12 @@ _QUALITY = {
     "ssim": "SSIM",
     "recognised": "recognised",
     "live_units": "live units",
+}
+_SAMPLES = {
+    "frechet": "Fréchet distance",
+    "confident": "sure",
+    "distance_to_uniform": "distance to uniform",
+    "rarest_digit": "rarest digit",
 }
 _YARDSTICKS = (
     "The yardsticks below the line of arms need no training: PCA with as many components as the "
@@ -284,7 +136,326 @@ def _dense_vs_conv() -> Study:
     )
 
 
-STUDIES: dict[str, Study] = {study.name: study for study in (_batchnorm_rate(), _dense_vs_conv())}
+def _lstm_activations() -> Study:
+    arms = {
+        "tanh": ("lstm", {}),
+        "relu": ("lstm-relu", {}),
+        "linear": ("lstm-linear", {}),
+        "tanh-sigmoid-head": ("lstm", {"output_activation": "sigmoid"}),
+        "linear-sigmoid-head": ("lstm-linear", {"output_activation": "sigmoid"}),
+        # 784-156-64 has 265,736 parameters, the LSTMs 265,244.
+        "dense-64": (
+            "dense",
+            {"latent_dim": 64, "hidden_units": (156,), "batch_size": 128, "l2": 0.0},
+        ),
+    }
+    return Study(
+        name="lstm-activations",
+        question="Does the LSTM autoencoder reconstruct better without activations inside it?",
+        protocol="LSTMs 128-64-64-128 over the rows with tanh (Keras' default), ReLU or nothing in "
+        "place of the activation of candidate and output; the gates keep their sigmoid. The output "
+        "layer is linear as in the source, or a sigmoid (`sigmoid-head`). `dense-64` is a fully "
+        "connected autoencoder with a code of 64 and as many parameters within 1 %. All: 10 epochs "
+        "(the source names none), batches of 128, Adam at 0.001.",
+        trials=_arms(arms, ("summary", "curves", "quality", "recognised", "linearity"), epochs=10),
+        tables=(
+            Table(
+                "Error, sharpness and structural similarity on the test images, and share of the "
+                "reconstructions that a classifier recognises. Nonlinearity: how far the output "
+                "for a mean of two images is from the mean of their outputs, as a share of the "
+                "squared distance between these; 0 is a linear model. " + _YARDSTICKS,
+                {**_QUALITY, "nonlinearity": "nonlinearity"},
+            ),
+            Table(
+                "Training: error on the training images, instability of the training loss (mean "
+                "relative rise from epoch to epoch) and number of parameters.",
+                {
+                    "train_mse": "train MSE",
+                    "train_instability": "instability",
+                    "parameters": "parameters",
+                },
+            ),
+        ),
+        panels=(
+            Curves("mean squared error per pixel", logarithmic=True),
+            Dots("test MSE", "mse"),
+            Images("reconstructions, first seed", "reconstructions"),
+        ),
+    )
+
+
+def _bottleneck() -> Study:
+    sizes = (2, 4, 8, 16, 32, 64)
+    short = {"epochs": BOTTLENECK_EPOCHS}
+    arms = {
+        f"{code}-{training}-{size}": (
+            "mlp",
+            {"latent_dim": size, "code_activation": code, "train_noise_std": noise, **short},
+        )
+        for code in ("relu", "linear")
+        for training, noise in (("clean", 0.0), ("noisy", NOISE))
+        for size in sizes
+    }
+    arms |= {
+        f"long-{code}-clean-{size}": ("mlp", {"latent_dim": size, "code_activation": code})
+        for code, size in (("relu", 8), ("relu", 32), ("linear", 8))
+    }
+    applications = ("codes", "interpolation", "outliers", "pretraining", "samples")
+
+    def more(arm: str) -> tuple[str, ...]:
+        return applications if arm in ("long-relu-clean-8", "long-linear-clean-8") else ()
+
+    strengths = (0.1, 0.2, 0.3, 0.4, 0.5)
+    denoised = {f"denoised_{strength}": f"noise {strength}" for strength in strengths}
+    groups = {
+        "ReLU code, trained clean": "relu-clean",
+        "ReLU code, trained on noise": "relu-noisy",
+        "linear code, trained clean": "linear-clean",
+        "linear code, trained on noise": "linear-noisy",
+    }
+    return Study(
+        name="bottleneck",
+        question="Which size of the code reconstructs and which denoises best?",
+        protocol="The recipe `mlp` (784-392-N) with codes of 2 to 64 units, ReLU as in the source "
+        "or linear, trained on clean inputs as in the source or on inputs with noise of "
+        f"{NOISE:g} (`noisy`): {BOTTLENECK_EPOCHS} epochs each, nothing else changed. The arms "
+        "`long` have the source's 50 epochs, to see whether that changes a verdict; what else can "
+        "be done with an autoencoder is measured on them. Noise is Gaussian, added to the test "
+        "images and clipped to [0, 1].",
+        trials=_arms(arms, ("summary", "curves", "quality", "recognised", "denoising"), more),
+        tables=(
+            Table(
+                "Reconstruction of the clean test images. " + _YARDSTICKS,
+                {**_QUALITY, "neighbour_accuracy": "label from neighbours"},
+            ),
+            Table(
+                "Denoising: mean squared error per pixel against the clean originals, by the "
+                "strength of the noise. The noisy input is the error without any model; Wiener "
+                "shrinkage the best linear filter; PCA projects on as many components.",
+                denoised,
+            ),
+            Table(
+                "What the loss did: its fall by epoch 10 as a share of its whole fall on the "
+                "training images, and the epoch from which on the validation loss stays within "
+                "1 % of its end. Codes rounded to a byte for each unit: the error then.",
+                {
+                    "fall_by_epoch_10": "fall by epoch 10",
+                    "epochs_to_settle": "settled at epoch",
+                    "mse": _MSE,
+                    "mse_of_bytes": "test MSE, bytes",
+                },
+                arms="long",
+            ),
+            Table(
+                "Paths between codes of two digits: largest step over mean step, and share of the "
+                "middle images, and of the ends, that a classifier is 95 % sure of. Classifiers "
+                "trained on 500 labelled images, from the encoder's weights and from new ones.",
+                {
+                    "jump": "jump",
+                    "digits_between": "digits between",
+                    "digits_at_ends": "digits at the ends",
+                    "accuracy_from_encoder": "accuracy from encoder",
+                    "accuracy_from_scratch": "from scratch",
+                },
+                arms="long",
+            ),
+            Table(
+                "Images that are no digits, told from test images by their error: AUROC, and how "
+                "many times the median error of a test image theirs is.",
+                {
+                    f"{measure}_{kind}": f"{kind.replace('_', ' ')}, {words}"
+                    for kind in ("inverted", "upside_down", "shuffled", "noise", "blank")
+                    for measure, words in (("auroc", "AUROC"), ("times", "times"))
+                },
+                arms="long",
+            ),
+            Table(
+                "Samples: codes drawn from a mixture of ten Gaussians fitted to the codes of the "
+                "training images, decoded. Fréchet distance in the features of a classifier, "
+                "share of which it is 95 % sure, distance of the classes from equal shares, and "
+                "the share of the rarest.",
+                _SAMPLES,
+                arms="long",
+            ),
+        ),
+        panels=(
+            Lines("reconstruction: test MSE", "mse", groups),
+            *(
+                Lines(f"denoising: test MSE at noise {strength}", f"denoised_{strength}", groups)
+                for strength in (0.1, 0.2, 0.5)
+            ),
+            Lines("live units of the code", "live_units", groups),
+            Images("reconstructions, first seed", "reconstructions", arms="relu-clean"),
+        ),
+    )
+
+
+def _vae_configurations() -> Study:
+    names = (
+        "vae-baseline",
+        "vae-deeper",
+        "vae-dropout",
+        "vae-deeper-dropout",
+        "vae-channels",
+        "vae-fast",
+        "vae-optimized",
+    )
+    arms = {name.removeprefix("vae-"): (name, {}) for name in names}
+    arms |= {
+        "relu-mean": ("vae-baseline", {"code_activation": "relu"}),
+        "heavy-dropout": ("vae-baseline", {"dropout": 0.75}),
+        "no-kl": ("vae-baseline", {"beta": 0.0}),
+        # The encoder has 138,451 parameters, the LSTM's 138,560.
+        "dense-encoder": ("vae-baseline", {"encoder_units": (163,)}),
+    }
+    return Study(
+        name="vae-configurations",
+        question="Which of the seven configurations is the best, by likelihood and by samples?",
+        protocol="The seven recipes, and four more arms that change the baseline in one thing: a "
+        "ReLU on the posterior mean, dropout of 0.75, no KL divergence in the loss, and a dense "
+        f"encoder with as many parameters as the LSTM's. {VAE_EPOCHS} epochs each, batches of 100. "
+        "Everything is measured with dropout off. Nats per image.",
+        trials=_arms(
+            arms,
+            ("summary", "curves", "quality", "recognised", "bounds", "samples", "interpolation"),
+            epochs=VAE_EPOCHS,
+        ),
+        tables=(
+            Table(
+                "Negative ELBO and its parts on the grey test images (one sample of the posterior "
+                "each, beta 1 but for `no-kl`); how far the cross-entropy (BCE) is above that of a "
+                "perfect reconstruction; negative log-likelihood of binarized images by importance "
+                "sampling; latent units in use.",
+                {
+                    "loss": "negative ELBO",
+                    "reconstruction_loss": "BCE",
+                    "excess_bce": "above the floor",
+                    "kl_loss": "KL",
+                    "nll": "NLL, binarized",
+                    "active_units": "active units",
+                },
+            ),
+            Table("Reconstruction from the posterior mean. " + _YARDSTICKS, _QUALITY),
+            Table(
+                "10,000 samples of the prior. Fréchet distance in the features of a classifier, "
+                "share of which it is 95 % sure, distance of the classes from equal shares, share "
+                "of the rarest digit; share without a pixel above 0.5 (blank); variance of the "
+                "features and gradient energy as shares of those of the real images.",
+                {
+                    **_SAMPLES,
+                    "blank": "blank",
+                    "diversity": "diversity",
+                    "sample_sharpness": "sharpness",
+                },
+            ),
+            Table(
+                "Training: epoch from which on the validation loss, and its reconstruction part, "
+                "stay within 1 % of their ends; how far the latter was above its end at epoch 20; "
+                "mean relative rise of the training loss from epoch to epoch; validation KL after "
+                "the first and the last epoch, and the share of epochs in which it rose.",
+                {
+                    "epochs_to_settle": "settled at epoch",
+                    "reconstruction_epochs_to_settle": "reconstruction settled",
+                    "reconstruction_above_end_at_20": "above the end at 20",
+                    "train_instability": "instability",
+                    "kl_first": "KL, first epoch",
+                    "kl_last": "KL, last epoch",
+                    "kl_rising": "KL rose in",
+                },
+            ),
+            Table(
+                "Paths between codes of two digits: largest step over mean step, and share of the "
+                "middle images, and of the ends, that the classifier is 95 % sure of.",
+                {
+                    "jump": "jump",
+                    "digits_between": "digits between",
+                    "digits_at_ends": "digits at the ends",
+                },
+            ),
+        ),
+        panels=(
+            Curves("reconstruction loss (BCE), nats per image", "reconstruction_loss"),
+            Curves("KL divergence, nats per image", "kl_loss"),
+            Dots("negative log-likelihood, binarized, nats per image", "nll"),
+            Dots("Fréchet distance of the samples", "frechet"),
+            Dots("share of the rarest digit", "rarest_digit"),
+            Images("samples, first seed", "samples"),
+        ),
+    )
+
+
+def _anomaly() -> Study:
+    # One digit is a tenth of the images, so it gets more epochs.
+    epochs = {"batchnorm": (100, 15), "conv": (30, 8), "vae-baseline": (30, 8)}
+    trials = []
+    for seed in SEEDS:
+        for name, (one_class, leave_one_out) in epochs.items():
+            for digit in range(10):
+                others = tuple(label for label in range(10) if label != digit)
+                for protocol, classes, count in (
+                    ("one-class", (digit,), one_class),
+                    ("leave-one-out", others, leave_one_out),
+                ):
+                    recipe = recipes.get(name).override(train_classes=classes, epochs=count)
+                    trials.append(
+                        Trial(
+                            f"{protocol}-{name}",
+                            _seeded(recipe, seed),
+                            ("summary", "anomaly"),
+                            f"digit-{digit}",
+                        )
+                    )
+    columns = {
+        f"auroc_{score}{part}": f"{score}, {words}"
+        for score in ("model", "pca")
+        for part, words in (("", "mean"), ("_worst", "worst digit"))
+    }
+    lengths = ", ".join(f"`{name}` {one} and {most}" for name, (one, most) in epochs.items())
+    return Study(
+        name="anomaly",
+        question="Does a digit that was not trained on have a higher reconstruction error?",
+        protocol="One-class: trained on one digit of the training split, ten times; the other nine "
+        "are the anomalies. Leave-one-out: trained on nine digits; the tenth is the anomaly. "
+        "AUROC on the whole test split, mean over the ten digits, and the worst of them. Epochs, "
+        f"one-class and leave-one-out: {lengths}; all else as in the recipes.",
+        trials=tuple(trials),
+        tables=tuple(
+            Table(
+                f"{words}. `model` is the model's own score: mean squared error of the "
+                "reconstruction, for the VAE the negative ELBO at the posterior mean. `pca` is the "
+                "error of PCA with as many components as the code has units, fitted to the same "
+                "images.",
+                columns,
+                arms=beginning,
+            )
+            for words, beginning in (
+                ("One-class", "one-class"),
+                ("Leave-one-digit-out", "leave-one-out"),
+            )
+        ),
+        panels=tuple(
+            Dots(f"{beginning}: AUROC of the model's score, {words}", measure, arms=beginning)
+            for beginning in ("one-class", "leave-one-out")
+            for measure, words in (
+                ("auroc_model", "mean digit"),
+                ("auroc_model_worst", "worst digit"),
+                ("auroc_pca", "mean digit (PCA instead)"),
+            )
+        ),
+    )
+
+
+STUDIES: dict[str, Study] = {
+    study.name: study
+    for study in (
+        _batchnorm_rate(),
+        _dense_vs_conv(),
+        _lstm_activations(),
+        _bottleneck(),
+        _vae_configurations(),
+        _anomaly(),
+    )
+}
 
 
 def get(name: str) -> Study:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from keras_ae import study_tables
-from keras_ae.studies import Curves, Dots, Images, Lines, Study
+from keras_ae.study import Curves, Dots, Images, Lines, Study
 
 PANELS_IN_A_ROW = 3
 YARDSTICK_STYLES = ("--", ":", "-.")

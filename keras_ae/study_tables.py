@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from keras_ae.studies import Study, Table
+from keras_ae.study import Study, Table
 
 MODEL = "model"
 

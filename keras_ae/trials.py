@@ -16,10 +16,11 @@ from keras_ae.interrupts import Interrupts
 from keras_ae.runs import Run, StudyFiles
 from keras_ae.settings import Settings
 from keras_ae.stages import history
-from keras_ae.studies import Study, Trial
+from keras_ae.study import Study, Trial
 
 # Enough to draw and to compare; the numbers are taken from the whole ones.
 CURVE_DIGITS = 6
+NLL_IMAGES = 500
 
 
 def train(
@@ -120,7 +121,7 @@ def _train(trial: Trial, run: Run, commit: str | None) -> None:
 
 
 def _measure(trial: Trial, study: Study, run: Run, interrupts: Interrupts) -> dict:
-    context = evaluation.open_run(run, Settings())
+    context = evaluation.open_run(run, Settings(nll_images=NLL_IMAGES))
     numbers: measures.Numbers = {}
     for name in trial.measures:
         interrupts.check()

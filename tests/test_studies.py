@@ -31,7 +31,8 @@ from keras_ae.files import locked
 from keras_ae.loading import load_run
 from keras_ae.runs import StudyFiles
 from keras_ae.stages import history
-from keras_ae.studies import STUDIES, Study
+from keras_ae.studies import STUDIES
+from keras_ae.study import Study
 from tests.conftest import PROJECT
 
 
