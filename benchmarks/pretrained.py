@@ -21,6 +21,7 @@ from keras_ae import data, recipes, revision, training
 from keras_ae.files import replacing, write_text
 from keras_ae.loading import load_run
 from keras_ae.recipes import Recipe
+from keras_ae.results import with_parts
 from keras_ae.runs import RUNS, Run
 
 SHIPPED = ("dense", "conv", "batchnorm", "mlp", "lstm", "vae-baseline", "vae-optimized")
@@ -193,13 +194,7 @@ def update_readme(readme: str, directory: Path) -> str:
         "results": _results([Run(directory / name) for name in SHIPPED]),
         "serving example": _serving_example(Run(directory / SERVED)),
     }
-    for name, content in parts.items():
-        begin = f"<!-- {name}: written by python -m benchmarks.pretrained -->\n"
-        end = f"<!-- end of {name} -->\n"
-        before, rest = readme.split(begin)
-        _, after = rest.split(end)
-        readme = before + begin + content + end + after
-    return readme
+    return with_parts(readme, parts, "python -m benchmarks.pretrained")
 
 
 def _results(runs: list[Run]) -> str:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from keras_ae import recipes, revision, studies
+from keras_ae import recipes, results, revision, studies
 from keras_ae.errors import BadRequest, Interrupted, RunFailed
 from keras_ae.files import check_writable, write_text
 from keras_ae.recipes import RECIPES, Recipe
@@ -114,12 +114,16 @@ def evaluate(arguments: Sequence[str] | None = None) -> int:
 
 def _evaluate(arguments: Sequence[str] | None) -> None:
     options = vars(_evaluate_parser().parse_args(arguments))
+    if options.pop("results"):
+        _check_alone("--results", "it reads what was measured", options)
+        verdicts = results.write()
+        print(f"saved {results.RESULTS} with {len(verdicts)} verdicts")
+        return
     if (name := options.pop("study")) is not None:
-        options = {key: value for key, value in options.items() if value != "auto"}
         _check_alone("--study", "it reads what was measured", options)
         _evaluate_study(studies.get(name))
         return
-    device, latent_dim = options.pop("device"), options.pop("latent_dim")
+    device, latent_dim = options.pop("device", "auto"), options.pop("latent_dim")
     named = {options.pop(name) for name in ("run", "load")} - {None}
     if len(named) != 1:
         received = " and ".join(sorted(named)) or "none"
@@ -301,11 +305,13 @@ def _evaluate_parser() -> argparse.ArgumentParser:
     add("-l", "--load", default=None, metavar="RUN", help="the same, as a flag")
     add("--study", default=None, metavar="NAME",
         help=f"write table and figure of a study, one of {', '.join(STUDIES)}")  # fmt: skip
+    add("--results", action="store_true", default=False,
+        help=f"write the measured parts of {results.RESULTS} anew, with the verdicts")  # fmt: skip
     add("-z", "--latent-dim", type=int, default=None, metavar="N",
         help="latent units that the run must have")  # fmt: skip
     add("--only", type=lambda names: tuple(names.split(",")), metavar="STAGE,STAGE",
         help="run these stages only (default: all)")  # fmt: skip
-    add("--device", choices=recipes.DEVICES, default="auto", help="where to compute")
+    add("--device", choices=recipes.DEVICES, help="where to compute")
     number(add, "--seed", int, "seed of noise, samples, binarization and map")
 
     add = parser.add_argument_group("images").add_argument

@@ -406,7 +406,7 @@ def _anomaly() -> Study:
                         )
                     )
     columns = {
-        f"auroc_{score}{part}": f"{score}, {words}"
+        f"auroc_{score}{part}": f"AUROC `{score}`, {words}"
         for score in ("model", "pca")
         for part, words in (("", "mean"), ("_worst", "worst digit"))
     }
