@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -18,12 +17,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.readme import fill, table
-from keras_ae import data, recipes, training
-from keras_ae.errors import BadRequest
+from benchmarks.readme import table
+from keras_ae import data, recipes, revision, training
 from keras_ae.files import replacing, write_text
 from keras_ae.loading import load_run
 from keras_ae.recipes import Recipe
+from keras_ae.results import with_parts
 from keras_ae.runs import RUNS, Run
 
 SHIPPED = ("dense", "conv", "batchnorm", "mlp", "lstm", "vae-baseline", "vae-optimized")
@@ -46,7 +45,7 @@ def main() -> None:
         for name in ("epochs", "train_images")
         if (value := getattr(options, name)) is not None
     }
-    commit = _commit()
+    commit = revision.clean_commit()
     for name in options.recipes or SHIPPED:
         recipe = recipes.get(name).override(**overrides)
         shipped = Run(options.save_dir / name)
@@ -187,14 +186,11 @@ def update_readme(readme: str, directory: Path) -> str:
         readme: Text with a pair of comments around each such part.
         directory: Where the shipped models are.
     """
-    return fill(
-        readme,
-        "benchmarks.pretrained",
-        {
-            "results": _results([Run(directory / name) for name in SHIPPED]),
-            "serving example": _serving_example(Run(directory / SERVED)),
-        },
-    )
+    parts = {
+        "results": _results([Run(directory / name) for name in SHIPPED]),
+        "serving example": _serving_example(Run(directory / SERVED)),
+    }
+    return with_parts(readme, parts, "python -m benchmarks.pretrained")
 
 
 def _results(runs: list[Run]) -> str:
@@ -247,19 +243,6 @@ The answer:
 {json.dumps({"predictions": [prediction]})}
 ```
 """
-
-
-def _commit() -> str:
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(PROJECT), *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-    if changes := git("status", "--porcelain", "--", "keras_ae"):
-        raise BadRequest(
-            "expected a checkout whose keras_ae/ is committed, since the model card names the "
-            f"commit; received changes in {', '.join(line[3:] for line in changes.splitlines())}"
-        )
-    return git("rev-parse", "HEAD")
 
 
 def _size(directory: Path) -> int:

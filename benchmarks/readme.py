@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_ae.files import write_text
+from keras_ae.results import with_parts
 
 README = Path(__file__).parents[1] / "README.md"
 RESULTS = Path(__file__).parent / "results"
@@ -18,23 +19,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Returns a table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def fill(readme: str, command: str, parts: dict[str, str]) -> str:
-    """Returns the README's text with parts written anew.
-
-    Args:
-        readme: Text with a pair of comments around each part.
-        command: Module that writes them, which the first comment names.
-        parts: Contents by name.
-    """
-    for name, content in parts.items():
-        begin = f"<!-- {name}: written by python -m {command} -->\n"
-        end = f"<!-- end of {name} -->\n"
-        before, rest = readme.split(begin)
-        _, after = rest.split(end)
-        readme = f"{before}{begin}{content.rstrip()}\n{end}{after}"
-    return readme
 
 
 def _read(name: str) -> dict:
@@ -119,17 +103,14 @@ def _machine() -> str:
 
 def filled(readme: str) -> str:
     """Returns the README's text with the tables of the benchmarks written anew."""
-    return fill(
-        readme,
-        "benchmarks.readme",
-        {
-            "machine": _machine(),
-            "training": _training(),
-            "scaling": _scaling(),
-            "inference": _inference(),
-            "startup": _startup(),
-        },
-    )
+    parts = {
+        "machine": _machine(),
+        "training": _training(),
+        "scaling": _scaling(),
+        "inference": _inference(),
+        "startup": _startup(),
+    }
+    return with_parts(readme, parts, "python -m benchmarks.readme")
 
 
 if __name__ == "__main__":

@@ -8,15 +8,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_ae import figures
-from keras_ae.files import replacing
-
-
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Writes a figure at once, in the format that the suffix of `path` names."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as draft:
-        figure.savefig(draft, dpi=100)
 
 
 class _FigureEveryEpochs(keras.callbacks.Callback):
@@ -29,7 +20,7 @@ class _FigureEveryEpochs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every == 0 or epoch + 1 == self.params.get("epochs"):
-            save_figure(self.draw(epoch + 1), self.path.format(epoch=epoch + 1))
+            figures.save(self.draw(epoch + 1), self.path.format(epoch=epoch + 1))
 
 
 class ReconstructionFigures(_FigureEveryEpochs):
@@ -120,7 +111,7 @@ class LossPlot(keras.callbacks.Callback):
 
     def _draw(self) -> None:
         started = time.monotonic()
-        save_figure(figures.loss_curves(self.history), self.path)
+        figures.save(figures.loss_curves(self.history), self.path)
         finished = time.monotonic()
         self._due = finished + 100 * (finished - started)
 

@@ -41,6 +41,11 @@ class DigitClassifier:
         features, logits = self.model.predict(images, batch_size=1000, verbose=0)
         return features, keras.ops.convert_to_numpy(keras.ops.softmax(logits))
 
+    def accuracy_on(self, images: np.ndarray, labels: np.ndarray) -> float:
+        """Returns the share of `images` that it gives their labels `[n]`."""
+        _, probabilities = self(images)
+        return float(np.mean(probabilities.argmax(axis=1) == labels))
+
 
 def load(mnist: data.Dataset) -> DigitClassifier:
     """Returns the classifier: from the cache beside the dataset, or trained anew.

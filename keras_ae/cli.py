@@ -10,11 +10,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from keras_ae import recipes
+from keras_ae import recipes, results, revision, studies
 from keras_ae.errors import BadRequest, Interrupted, RunFailed
+from keras_ae.files import check_writable, write_text
 from keras_ae.recipes import RECIPES, Recipe
-from keras_ae.runs import RUNS, SETTINGS, Run
+from keras_ae.runs import RUNS, SETTINGS, Run, StudyFiles
 from keras_ae.settings import STAGES, Settings
+from keras_ae.studies import STUDIES
+from keras_ae.study import Study
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,13 +36,13 @@ def _train(arguments: Sequence[str] | None) -> None:
         print(_recipe_table())
         return
     if (directory := options.pop("export_only", None)) is not None:
-        given = [name for name, value in options.items() if value is not False]
-        if given:
-            raise BadRequest(
-                "--export-only: expected no other settings, the run has its own; "
-                f"received {', '.join(given)}"
-            )
+        _check_alone("--export-only", "the run has its own", options)
         _export(Run(directory))
+        return
+    if (name := options.pop("study", None)) is not None:
+        keep_runs = options.pop("keep_runs", False)
+        _check_alone("--study", "the study has its own", options)
+        _train_study(studies.get(name), keep_runs)
         return
     overwrite, resume = options.pop("overwrite"), options.pop("resume")
     name = options.pop("recipe", None)
@@ -56,6 +59,31 @@ def _train(arguments: Sequence[str] | None) -> None:
         training = _import_training()
         summary = training.train(recipe, run, overwrite=overwrite, **settings)
     print(_summary_lines(summary["test"], run))
+
+
+def _check_alone(flag: str, reason: str, options: dict) -> None:
+    given = [name for name, value in options.items() if value not in (False, None)]
+    if given:
+        raise BadRequest(
+            f"{flag}: expected no other settings, {reason}; received {', '.join(given)}"
+        )
+
+
+def _train_study(study: Study, keep_runs: bool) -> None:
+    files = StudyFiles(study.name)
+    check_writable(files.directory)
+    if study.missing(files.read()):
+        commit = revision.clean_commit()
+        with quiet_tensorflow():
+            from keras_ae import trials
+        waiting = trials.train(study, files, commit, keep_runs)
+        if waiting:
+            print(f"other processes are still at {', '.join(trial.name for trial in waiting)}")
+            return
+    print(
+        f"all {len(study.trials)} trials of {study.name} are measured in {files.measurements}; "
+        f"table and figure: python evaluate.py --study {study.name}"
+    )
 
 
 def _check_same(run: Run, options: dict) -> None:
@@ -86,7 +114,16 @@ def evaluate(arguments: Sequence[str] | None = None) -> int:
 
 def _evaluate(arguments: Sequence[str] | None) -> None:
     options = vars(_evaluate_parser().parse_args(arguments))
-    device, latent_dim = options.pop("device"), options.pop("latent_dim")
+    if options.pop("results"):
+        _check_alone("--results", "it reads what was measured", options)
+        verdicts = results.write()
+        print(f"saved {results.RESULTS} with {len(verdicts)} verdicts")
+        return
+    if (name := options.pop("study")) is not None:
+        _check_alone("--study", "it reads what was measured", options)
+        _evaluate_study(studies.get(name))
+        return
+    device, latent_dim = options.pop("device", "auto"), options.pop("latent_dim")
     named = {options.pop(name) for name in ("run", "load")} - {None}
     if len(named) != 1:
         received = " and ".join(sorted(named)) or "none"
@@ -109,6 +146,27 @@ def _evaluate(arguments: Sequence[str] | None) -> None:
     content = evaluation.evaluate(run, settings)
     print(report.text(content, settings.only))
     print(f"saved to {run.evaluation_report}")
+
+
+def _evaluate_study(study: Study) -> None:
+    # matplotlib comes with them.
+    from keras_ae import figures, study_figures, study_tables
+
+    files = StudyFiles(study.name)
+    check_writable(files.directory)
+    measurements = files.read()
+    missing = study.missing(measurements)
+    if len(missing) == len(study.trials):
+        raise BadRequest(
+            f"expected measurements of the study in {files.measurements}, received none: "
+            f"python train.py --study {study.name}"
+        )
+    write_text(files.table, study_tables.markdown(study, measurements))
+    write_text(files.rows, study_tables.rows_csv(study, measurements))
+    figures.save(study_figures.draw(study, measurements), files.figure)
+    if missing:
+        print(f"not measured yet: {', '.join(trial.name for trial in missing)}")
+    print(f"saved {files.table}, {files.rows} and {files.figure}")
 
 
 def _import_training():
@@ -179,6 +237,10 @@ def _train_parser() -> argparse.ArgumentParser:
     add("--export-only", metavar="RUN",
         help="write the exports of a finished run anew, without training")  # fmt: skip
 
+    add("--study", metavar="NAME",
+        help=f"train what a study still lacks, one of {', '.join(STUDIES)}")  # fmt: skip
+    add("--keep-runs", action="store_true", help="keep the runs of a study when they are measured")
+
     model = parser.add_argument_group("model, where the recipe has it")
     add = model.add_argument
     add("-z", "--latent-dim", type=int, metavar="N", help="number of latent units")
@@ -242,11 +304,15 @@ def _evaluate_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("run", nargs="?", default=None, metavar="RUN", help="directory of a finished run")
     add("-l", "--load", default=None, metavar="RUN", help="the same, as a flag")
+    add("--study", default=None, metavar="NAME",
+        help=f"write table and figure of a study, one of {', '.join(STUDIES)}")  # fmt: skip
+    add("--results", action="store_true", default=False,
+        help=f"write the measured parts of {results.RESULTS} anew, with the verdicts")  # fmt: skip
     add("-z", "--latent-dim", type=int, default=None, metavar="N",
         help="latent units that the run must have")  # fmt: skip
     add("--only", type=lambda names: tuple(names.split(",")), metavar="STAGE,STAGE",
         help="run these stages only (default: all)")  # fmt: skip
-    add("--device", choices=recipes.DEVICES, default="auto", help="where to compute")
+    add("--device", choices=recipes.DEVICES, help="where to compute")
     number(add, "--seed", int, "seed of noise, samples, binarization and map")
 
     add = parser.add_argument_group("images").add_argument
@@ -276,7 +342,16 @@ def _recipe_table() -> str:
         return line(recipe.name, f"{recipe.parameters:,}", recipe.source, recipe.description)
 
     return "\n".join(
-        [line("recipe", "parameters", "source", "description"), *map(row, RECIPES.values())]
+        [
+            line("recipe", "parameters", "source", "description"),
+            *map(row, RECIPES.values()),
+            "",
+            f"{'study':20}{'trainings':>12}  question",
+            *(
+                f"{study.name:20}{len(study.trials):>12}  {study.question}"
+                for study in STUDIES.values()
+            ),
+        ]
     )
 
 

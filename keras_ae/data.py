@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -21,6 +21,7 @@ from google.protobuf.json_format import ParseError
 from keras_ae.errors import BadRequest
 from keras_ae.files import clear_up, replacing
 from keras_ae.models.autoencoder import IMAGE_SHAPE
+from keras_ae.recipes import Recipe
 
 VALIDATION_IMAGES = 5_000
 # In a checkout the archives of the default dataset lie beside the package.
@@ -41,6 +42,11 @@ class Split:
     def __getitem__(self, rows: slice) -> "Split":
         return Split(self.images[rows], self.labels[rows])
 
+    def of_classes(self, labels: Sequence[int]) -> "Split":
+        """Returns the images with one of `labels`, in the same order."""
+        chosen = np.isin(self.labels, labels)
+        return Split(self.images[chosen], self.labels[chosen])
+
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
@@ -50,8 +56,8 @@ class Dataset:
         name: TFDS name.
         version: TFDS version.
         checksum: SHA-256 of the images and labels of `train` and `test`.
-        train: All but the last 5,000 of TFDS' `train`, or all of it.
-        validation: The last 5,000, or nothing.
+        train: All but the last 5,000 of TFDS' `train`, or all of it, or those of some classes.
+        validation: The last 5,000, of the same classes, or nothing.
         test: TFDS' `test`.
     """
 
@@ -68,6 +74,7 @@ def load(
     archives: str | Path | None = None,
     full_train: bool = False,
     train_images: int | None = None,
+    train_classes: Sequence[int] | None = None,
 ) -> Dataset:
     """Loads a dataset of 28x28 grey images with TFDS.
 
@@ -80,10 +87,12 @@ def load(
             `data/<name>` of a checkout where it exists; otherwise TFDS downloads them.
         full_train: Whether `train` also gets the validation images.
         train_images: How many of the training images to keep; `None` for all.
+        train_classes: Labels of the training and validation images to keep; `None` for all. The
+            test images stay whole.
 
     Raises:
         BadRequest: If there is no such dataset, its images are of another kind, or an archive is
-            missing or damaged.
+            missing or damaged, or there are too few training images.
     """
     splits, version = _read(name, archives)
     train, test = splits["train"], splits["test"]
@@ -92,18 +101,34 @@ def load(
         digest.update(split.images.tobytes())
         digest.update(split.labels.tobytes())
     boundary = len(train) if full_train else len(train) - VALIDATION_IMAGES
-    if train_images is not None and train_images > boundary:
+    train, validation = train[:boundary], train[boundary:]
+    if train_classes is not None:
+        unknown = set(train_classes) - set(train.labels.tolist())
+        if unknown:
+            raise BadRequest(
+                f"train_classes must be labels of {name}, {train.labels.min()} to "
+                f"{train.labels.max()}, received {', '.join(map(str, sorted(unknown)))}"
+            )
+        train, validation = (split.of_classes(train_classes) for split in (train, validation))
+    if train_images is not None and train_images > len(train):
         raise BadRequest(
-            f"train_images must be at most {boundary}, the training images of {name}, "
+            f"train_images must be at most {len(train)}, the training images of {name}, "
             f"received {train_images}"
         )
     return Dataset(
         name=name,
         version=version,
         checksum=digest.hexdigest(),
-        train=train[:boundary][:train_images],
-        validation=train[boundary:],
+        train=train[:train_images],
+        validation=validation,
         test=test,
+    )
+
+
+def load_for(recipe: Recipe, archives: str | Path | None = None) -> Dataset:
+    """Loads what a recipe is trained on, see `load`."""
+    return load(
+        recipe.dataset, archives, recipe.full_train, recipe.train_images, recipe.train_classes
     )
 
 

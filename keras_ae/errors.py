@@ -9,6 +9,10 @@ class RunFailed(RuntimeError):
     """A run that had begun could not be finished: exit status 1."""
 
 
+class Diverged(RunFailed):
+    """A loss stopped being a finite number."""
+
+
 class Interrupted(RunFailed):
     """A signal stopped a run that can go on later: exit status 128 and the signal's number."""
 

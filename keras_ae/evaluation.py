@@ -8,8 +8,7 @@ import time
 
 import numpy as np
 
-from keras_ae import __version__, data, metrics, report, stages
-from keras_ae.callbacks import save_figure
+from keras_ae import __version__, data, figures, metrics, report, stages
 from keras_ae.files import check_writable, write_json, write_text
 from keras_ae.loading import load_dataset, load_run
 from keras_ae.models import Autoencoder, VariationalAutoencoder
@@ -74,7 +73,7 @@ def evaluate(run: Run, settings: Settings) -> dict:
     Raises:
         BadRequest: If the run, a setting or a dataset cannot be used. Nothing has been written.
     """
-    context = _load(run, settings)
+    context = open_run(run, settings)
     with run.locked():
         return _run_stages(context)
 
@@ -100,7 +99,12 @@ def _run_stages(context: stages.Context) -> dict:
     return content
 
 
-def _load(run: Run, settings: Settings) -> stages.Context:
+def open_run(run: Run, settings: Settings) -> stages.Context:
+    """Returns what the stages need to measure a finished run.
+
+    Raises:
+        BadRequest: If the run, a setting or a dataset cannot be used.
+    """
     recipe, trained_on = run.read_trained()
     settings.check_against(trained_on)
     dataset = load_dataset(run)
@@ -140,11 +144,11 @@ def _earlier(run: Run, content: dict) -> dict:
 
 
 def _write(run: Run, content: dict, name: str, section: stages.Section, settings: Settings) -> None:
-    figures = {}
+    captions = {}
     for figure_name, (caption, figure) in section.figures.items():
         file = f"{name}_{figure_name}.png"
-        save_figure(figure, run.evaluation / file)
-        figures[file] = caption
+        figures.save(figure, run.evaluation / file)
+        captions[file] = caption
     for file, text in section.files.items():
         write_text(run.evaluation / file, text)
     done = content["stages"] | {
@@ -154,7 +158,7 @@ def _write(run: Run, content: dict, name: str, section: stages.Section, settings
                 key: {"caption": caption, "rows": rows}
                 for key, (caption, rows) in section.tables.items()
             },
-            "figures": figures,
+            "figures": captions,
             "skipped": section.skipped,
         }
     }
@@ -162,5 +166,5 @@ def _write(run: Run, content: dict, name: str, section: stages.Section, settings
     write_json(run.evaluation_metrics, content)
     write_text(run.evaluation_report, report.page(content, run.evaluation))
     for path in run.evaluation.glob(f"{name}_*.png"):
-        if path.name not in figures:
+        if path.name not in captions:
             path.unlink()

@@ -1,11 +1,22 @@
 """Figures: arrays in, matplotlib `Figure` out. No pyplot, so nothing leaks in a loop."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from keras_ae.files import replacing
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Writes a figure at once, in the format that the suffix of `path` names."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as draft:
+        figure.savefig(draft, dpi=100)
 
 
 def image_rows(

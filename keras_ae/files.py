@@ -1,6 +1,7 @@
 """Files that are either whole or not there."""
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -58,6 +59,24 @@ def clear_up(directory: str | Path) -> None:
             _settle(path, path.with_name(match["name"]))
         else:
             remove(path)
+
+
+@contextlib.contextmanager
+def locked(path: str | Path, wait: bool = True) -> Iterator[None]:
+    """Keeps other processes out of the block. The lock goes with its process.
+
+    Args:
+        path: File that stands for the lock. It stays.
+        wait: Whether to wait until the lock is free.
+
+    Raises:
+        BlockingIOError: If another process holds the lock and `wait` is false.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 def check_writable(directory: str | Path) -> None:

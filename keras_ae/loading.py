@@ -62,7 +62,7 @@ def load_dataset(run: Run) -> data.Dataset:
     # A run may have moved. The checksum tells whether the data are still the same.
     if archives is not None and not Path(archives).is_dir():
         archives = None
-    dataset = data.load(recipe.dataset, archives, recipe.full_train, recipe.train_images)
+    dataset = data.load_for(recipe, archives)
     if dataset.checksum != trained_on["checksum"]:
         raise BadRequest(
             f"dataset {recipe.dataset!r} must be that of the run: expected checksum "

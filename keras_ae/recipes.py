@@ -36,6 +36,7 @@ class Recipe:
         seed: Of initial weights, order, noise, dropout and sampling.
         dataset: TFDS name of a dataset of 28x28 grey images.
         train_images: How many of the training images to use; `None` for all.
+        train_classes: Labels of the images to train and to validate on; `None` for all.
         full_train: Whether the 5,000 validation images are trained on, too.
     """
 
@@ -58,6 +59,7 @@ class Recipe:
     seed: int = 0
     dataset: str = "mnist"
     train_images: int | None = None
+    train_classes: tuple[int, ...] | None = None
     full_train: bool = False
 
     def override(self, **overrides) -> "Recipe":
@@ -114,7 +116,19 @@ _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
             lambda value: value is None or _is_count(value),
         ),
         (
-            "hidden_units dense_units filters",
+            "train_classes",
+            "a list of one or more labels without repetition",
+            lambda value: (
+                value is None
+                or (
+                    isinstance(value, list | tuple)
+                    and all(type(label) is int and label >= 0 for label in value)
+                    and 1 <= len(value) == len(set(value))
+                )
+            ),
+        ),
+        (
+            "hidden_units encoder_units dense_units filters",
             "a list of positive integers below 2147483648",
             lambda value: isinstance(value, list | tuple) and all(map(_is_count, value)),
         ),
@@ -203,6 +217,7 @@ def _vae(name: str, description: str, parameters: int, learning_rate: float, **a
         arguments={
             "latent_dim": 32,
             "lstm_units": 64,
+            "encoder_units": (),
             "dense_units": (),
             "base_filters": 32,
             "filters": (32, 16),
@@ -386,9 +401,11 @@ def from_config(config: Mapping[str, object]) -> Recipe:
     check_values(arguments)
     if fields["model"] != recipe.model:
         raise BadRequest(f"model must be {recipe.model!r}, received {fields['model']!r}")
-    # JSON has no tuples.
-    arguments = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in arguments.items()
+    return Recipe(**_with_tuples(fields), arguments=_with_tuples(arguments))
+
+
+def _with_tuples(values: Mapping[str, object]) -> dict[str, object]:
+    # JSON has none.
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
     }
-    return Recipe(**fields, arguments=arguments)

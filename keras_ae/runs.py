@@ -278,6 +278,64 @@ class Run:
         files.write_text(self.history, text.getvalue())
 
 
+class StudyFiles:
+    """The directory of a study: what it measured, and what is drawn from that.
+
+    Args:
+        name: Name of the study.
+        root: Directory of all studies.
+    """
+
+    def __init__(self, name: str, root: str | Path = RUNS / "studies"):
+        self.directory = Path(root) / name
+        self.measurements = self.directory / "measurements.json"
+        self.table = self.directory / "table.md"
+        self.rows = self.directory / "table.csv"
+        self.figure = self.directory / "figure.png"
+        # These are there while the study is not finished.
+        self.runs = self.directory / "runs"
+        self.lock = self.runs / "measurements.lock"
+
+    def run(self, name: str) -> Run:
+        """Returns the run directory of the trial called `name`."""
+        return Run(self.runs / name)
+
+    def lock_of(self, name: str) -> Path:
+        """Returns the file whose lock a process holds while it is at the trial called `name`."""
+        return self.runs / f"{name}.lock"
+
+    def clear_up(self) -> None:
+        """Removes what a finished study does not need, except runs that were to be kept."""
+        for path in self.runs.glob("*.lock"):
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.runs.rmdir()
+
+    def read(self) -> dict[str, dict]:
+        """Returns the measurements by the name of the trial, none if there is no file yet.
+
+        Raises:
+            BadRequest: If the file is damaged.
+        """
+        try:
+            return json.loads(self.measurements.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise BadRequest(f"expected JSON in {self.measurements}, received: {error}") from error
+
+    def add(self, name: str, measurement: dict) -> None:
+        """Adds a measurement to those of this and other processes."""
+        with files.locked(self.lock):
+            measurements = {**self.read(), name: measurement}
+            # A line for each, so that git shows what came.
+            lines = ",\n".join(
+                f"{json.dumps(key)}: {json.dumps(value)}"
+                for key, value in sorted(measurements.items())
+            )
+            files.write_text(self.measurements, f"{{\n{lines}\n}}\n")
+
+
 def pretrained() -> dict[str, Run]:
     """Returns the shipped models by name; only `model` and `card` are certain to be there."""
     directories = (path for root in _PRETRAINED if root.is_dir() for path in sorted(root.iterdir()))

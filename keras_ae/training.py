@@ -16,9 +16,18 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from keras_ae import __version__, callbacks, data, evaluation, export, models, recipes
+from keras_ae import (
+    __version__,
+    callbacks,
+    data,
+    evaluation,
+    export,
+    models,
+    recipes,
+    revision,
+)
 from keras_ae.checkpoints import Checkpoints
-from keras_ae.errors import BadRequest, RunFailed
+from keras_ae.errors import BadRequest, Diverged, RunFailed
 from keras_ae.files import check_writable, remove, replacing, write_json
 from keras_ae.interrupts import Interrupts
 from keras_ae.optimizers import AdamL2
@@ -91,6 +100,7 @@ def train(
     tensorboard: bool = False,
     device: str = "auto",
     strategy: str = "single",
+    with_exports: bool = True,
 ) -> dict[str, dict]:
     """Trains a recipe and writes the run directory.
 
@@ -103,6 +113,7 @@ def train(
         tensorboard: Whether to write logs for TensorBoard to the run directory.
         device: `auto`, `cpu` or `gpu`.
         strategy: `single`, or `mirrored` to split each batch over all devices of that kind.
+        with_exports: Whether to export the model, too; `export.export_run` does it later.
 
     Returns:
         The contents of `metrics.json`, see `evaluation.summarize`.
@@ -122,14 +133,17 @@ def train(
         "strategy": strategy,
     }
     recipes.check_values(settings)
-    return _carry_out(recipe, run, settings, lambda config: run.begin(config, overwrite))
+    return _carry_out(
+        recipe, run, settings, lambda config: run.begin(config, overwrite), with_exports
+    )
 
 
-def resume(run: Run) -> dict[str, dict]:
+def resume(run: Run, with_exports: bool = True) -> dict[str, dict]:
     """Goes on with an interrupted run; the result is that of a run never interrupted.
 
     Args:
         run: Directory of the run, whose `config.json` says what to train and how.
+        with_exports: See `train`.
 
     Returns:
         The contents of `metrics.json`, see `evaluation.summarize`.
@@ -140,11 +154,15 @@ def resume(run: Run) -> dict[str, dict]:
         Interrupted: If SIGINT or SIGTERM came again.
     """
     run.check_resumable()
-    return _carry_out(run.read_recipe(), run, run.read_settings(), run.check_same)
+    return _carry_out(run.read_recipe(), run, run.read_settings(), run.check_same, with_exports)
 
 
 def _carry_out(
-    recipe: Recipe, run: Run, settings: dict, begin: Callable[[dict], None]
+    recipe: Recipe,
+    run: Run,
+    settings: dict,
+    begin: Callable[[dict], None],
+    with_exports: bool,
 ) -> dict[str, dict]:
     use_device(settings["device"])
     use_threads(recipe)
@@ -155,9 +173,7 @@ def _carry_out(
             "--tensorboard: expected the package tensorboard, received none: "
             'pip install ".[tensorboard]"'
         )
-    dataset = data.load(
-        recipe.dataset, settings["archives"], recipe.full_train, recipe.train_images
-    )
+    dataset = data.load_for(recipe, settings["archives"])
     _check_even(recipe.batch_size, len(dataset.train), distribution.num_replicas_in_sync)
     with distribution.scope():
         model, shuffled = prepare(recipe, dataset.train.images)
@@ -170,8 +186,9 @@ def _carry_out(
         with replacing(run.model) as draft:
             model.save(draft)
         interrupts.check()
-        export.export_run(run, dataset)
-        interrupts.check()
+        if with_exports:
+            export.export_run(run, dataset)
+            interrupts.check()
         summary = evaluation.summarize(model, dataset)
         write_json(run.metrics, summary)
         remove(run.checkpoints)
@@ -254,7 +271,7 @@ def _fit(
     except _LossNotFinite as error:
         name, value, epoch = error.args
         step = _first_bad_step(model, shuffled, checkpoints, epoch)
-        raise RunFailed(
+        raise Diverged(
             f"{name} became {value} in epoch {epoch + 1}{step}: expected a finite number; start "
             "again with --overwrite and a lower --learning-rate"
         ) from error
@@ -357,6 +374,7 @@ def _config(recipe: Recipe, settings: dict, dataset: data.Dataset) -> dict:
             "validation": len(dataset.validation),
             "test": len(dataset.test),
         },
+        "commit": revision.commit(),
         "versions": {
             "python": platform.python_version(),
             "keras_ae": __version__,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_ae import data
+from keras_ae import data, recipes
 from keras_ae.errors import BadRequest
 from tests.conftest import PROJECT
 
@@ -152,6 +152,27 @@ def test_a_dataset_of_another_kind_is_refused(name, message):
 def test_more_training_images_than_there_are_is_refused():
     with pytest.raises(BadRequest, match=r"at most 55000.* received 55001"):
         data.load(train_images=55_001)
+
+
+def test_some_classes_are_kept_in_training_and_validation_and_the_test_stays_whole(dataset):
+    some = data.load(train_classes=(3, 7))
+    for ours, whole in ((some.train, dataset.train), (some.validation, dataset.validation)):
+        expected = [row for row, label in enumerate(whole.labels) if label == 3 or label == 7]
+        np.testing.assert_array_equal(ours.images, whole.images[expected])
+        np.testing.assert_array_equal(ours.labels, whole.labels[expected])
+    np.testing.assert_array_equal(some.test.labels, dataset.test.labels)
+    few = data.load(train_classes=[7], train_images=20)
+    np.testing.assert_array_equal(few.train.images, some.train[some.train.labels == 7].images[:20])
+    recipe = recipes.get("mlp").override(train_classes=(3, 7))
+    np.testing.assert_array_equal(data.load_for(recipe).train.labels, some.train.labels)
+
+
+def test_classes_and_counts_that_are_not_there_are_refused(dataset):
+    with pytest.raises(BadRequest, match=r"labels of mnist, 0 to 9, received 10, 11"):
+        data.load(train_classes=(1, 10, 11))
+    zeros = np.sum(dataset.train.labels == 0)
+    with pytest.raises(BadRequest, match=f"at most {zeros}.* received {zeros + 1}"):
+        data.load(train_classes=(0,), train_images=zeros + 1)
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ NON_DEFAULT = {
     models.VariationalAutoencoder: {
         "latent_dim": 4,
         "lstm_units": 5,
+        "encoder_units": [6],
         "dense_units": [6],
         "base_filters": 3,
         "filters": [4, 3, 2],
@@ -374,3 +375,16 @@ def test_vae_log_variance_is_bounded(vae, digits):
     head.set_weights([1e4 * weight for weight in head.get_weights()])
     _, log_variance = vae.posterior_step(digits)
     assert (log_variance.numpy().min(), log_variance.numpy().max()) == LOG_VARIANCE_RANGE
+
+
+def test_dense_encoder_takes_the_place_of_the_lstm(digits):
+    model = models.VariationalAutoencoder(latent_dim=4, encoder_units=(7, 5), lstm_units=8, seed=3)
+    # Two dense layers, then mean and log-variance.
+    expected = 785 * 7 + 8 * 5 + 2 * 6 * 4
+    assert model.encoder.count_params() == expected
+    kernels = [layer.get_weights() for layer in model.encoder.layers if layer.get_weights()]
+    mean = model.encoder.get_layer("latents").get_weights()
+    x = digits[:3].reshape(3, 784)
+    for kernel, bias in kernels[:2]:
+        x = np.maximum(x @ kernel + bias, 0)
+    np.testing.assert_allclose(model.encode(digits[:3]), x @ mean[0] + mean[1], atol=1e-5)

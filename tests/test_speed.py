@@ -85,7 +85,7 @@ def test_products_equal_the_convolutions_they_replace(digits):
 def test_the_last_curves_are_always_drawn(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        callbacks, "save_figure", lambda figure, path: drawn.append(figure.axes[0].lines[0])
+        callbacks.figures, "save", lambda figure, path: drawn.append(figure.axes[0].lines[0])
     )
     plot = callbacks.LossPlot(tmp_path / "loss.png")
     for epoch in range(20):

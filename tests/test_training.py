@@ -224,7 +224,7 @@ def test_figures_come_every_few_epochs_and_at_the_end(foreign_model, digits, tmp
 
 def test_loss_plot_is_redrawn_while_training_goes_on_and_at_the_end(tmp_path, monkeypatch):
     shown = []
-    monkeypatch.setattr(callbacks, "save_figure", lambda figure, path: shown.append(figure))
+    monkeypatch.setattr(callbacks.figures, "save", lambda figure, path: shown.append(figure))
     plot = callbacks.LossPlot(tmp_path / "loss.png")
     clock = iter([0.0, 0.0, 1.0, 49.0, 51.5, 51.5, 51.5, 60.0, 60.0])
     monkeypatch.setattr(callbacks.time, "monotonic", lambda: next(clock))

@@ -34,12 +34,14 @@ class VariationalAutoencoder(Autoencoder):
     Args:
         latent_dim: Number of latent units.
         lstm_units: Size of the encoder's LSTM. Its outputs at all rows are used.
+        encoder_units: Widths of dense ReLU layers that read the pixels in place of the LSTM; none
+            for the LSTM.
         dense_units: Widths of the decoder's dense layers before the one that makes the 7x7 map.
         base_filters: Channels of that 7x7 map.
         filters: Channels of the transposed convolutions before the last, which has one. The last
             two of these double the size of the map.
         code_activation: Activation of the posterior mean.
-        dropout: Rate of dropout after the LSTM and after the 7x7 map.
+        dropout: Rate of dropout after the LSTM, or dense layers, and after the 7x7 map.
         beta: Weight of the divergence; 1 for the ELBO.
         unroll: Whether the LSTM's 28 timesteps are laid out in the graph, see `LSTMAutoencoder`.
         seed: Integer seed of sampling and dropout, or `None` for random ones.
@@ -52,6 +54,7 @@ class VariationalAutoencoder(Autoencoder):
         self,
         latent_dim: int = 32,
         lstm_units: int = 64,
+        encoder_units: Sequence[int] = (),
         dense_units: Sequence[int] = (),
         base_filters: int = 32,
         filters: Sequence[int] = (32, 16),
@@ -66,9 +69,14 @@ class VariationalAutoencoder(Autoencoder):
 
         # === Functional models ===
         images = keras.Input(IMAGE_SHAPE, name="images")
-        x = layers.Reshape((rows, columns))(images)
-        x = layers.LSTM(lstm_units, return_sequences=True, unroll=unroll)(x)
-        x = layers.Flatten()(x)
+        if encoder_units:
+            x = layers.Flatten()(images)
+            for units in encoder_units:
+                x = layers.Dense(units, activation="relu")(x)
+        else:
+            x = layers.Reshape((rows, columns))(images)
+            x = layers.LSTM(lstm_units, return_sequences=True, unroll=unroll)(x)
+            x = layers.Flatten()(x)
         x = layers.Dropout(dropout, seed=seed)(x)
         mean = layers.Dense(
             latent_dim, activation=code_activation, dtype="float32", name="latents"
@@ -106,6 +114,7 @@ class VariationalAutoencoder(Autoencoder):
 
         # === Config ===
         self.lstm_units = lstm_units
+        self.encoder_units = tuple(encoder_units)
         self.dense_units = tuple(dense_units)
         self.base_filters = base_filters
         self.filters = tuple(filters)
@@ -212,6 +221,7 @@ class VariationalAutoencoder(Autoencoder):
         return {
             "latent_dim": self.latent_dim,
             "lstm_units": self.lstm_units,
+            "encoder_units": list(self.encoder_units),
             "dense_units": list(self.dense_units),
             "base_filters": self.base_filters,
             "filters": list(self.filters),

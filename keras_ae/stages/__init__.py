@@ -97,5 +97,10 @@ class Context:
 
     def examples(self, first: int) -> np.ndarray:
         """Returns indices of test images: `first`, and the first image of each of ten classes."""
-        of_classes = np.unique(self.dataset.test.labels, return_index=True)[1][:10]
+        of_classes = self.first_of_classes
         return np.array([first, *of_classes[of_classes != first]])
+
+    @property
+    def first_of_classes(self) -> np.ndarray:
+        """Indices of the first test image of each of ten classes."""
+        return np.unique(self.dataset.test.labels, return_index=True)[1][:10]

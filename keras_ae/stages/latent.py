@@ -6,7 +6,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
 from keras_ae import figures, metrics
-from keras_ae.stages import Context, Section
+from keras_ae.stages import Context, Rows, Section
 
 MAP_IMAGES = 2_000
 NEIGHBOURS = 5
@@ -14,6 +14,26 @@ NEIGHBOURS = 5
 
 def run(context: Context) -> Section:
     """A map of the codes, and what they say about the label."""
+    dataset, dimensions = context.dataset, context.model.latent_dim
+    section = Section()
+    section.tables["labels"] = (
+        f"Share of the test images whose label is that of most of their {NEIGHBOURS} nearest "
+        f"training images by the distance of the codes ({len(dataset.train):,} training images), "
+        f"beside PCA with {dimensions} components. Live units have more than one value.",
+        label_rows(context),
+    )
+    shown = context.codes[:MAP_IMAGES]
+    section.figures["map"] = (
+        f"The codes of the first {len(shown):,} test images in two dimensions, coloured by label. "
+        f"{_EXPLANATIONS[min(dimensions, 3)]} Look for digits that keep to themselves and for "
+        "pairs that run into each other, among digits often 4 and 9.",
+        figures.scatter(_maps(shown, context.settings.seed), dataset.test.labels[:MAP_IMAGES]),
+    )
+    return section
+
+
+def label_rows(context: Context) -> Rows:
+    """Returns what the nearest neighbours by the code say about the label."""
     dataset, dimensions = context.dataset, context.model.latent_dim
     codes = {
         "model": (context.train_codes, context.codes),
@@ -30,22 +50,7 @@ def run(context: Context) -> Section:
             "live_units": metrics.live_units(test),
             "latent_dim": dimensions,
         }
-
-    section = Section()
-    section.tables["labels"] = (
-        f"Share of the test images whose label is that of most of their {NEIGHBOURS} nearest "
-        f"training images by the distance of the codes ({len(dataset.train):,} training images), "
-        f"beside PCA with {dimensions} components. Live units have more than one value.",
-        rows,
-    )
-    shown = context.codes[:MAP_IMAGES]
-    section.figures["map"] = (
-        f"The codes of the first {len(shown):,} test images in two dimensions, coloured by label. "
-        f"{_EXPLANATIONS[min(dimensions, 3)]} Look for digits that keep to themselves and for "
-        "pairs that run into each other, among digits often 4 and 9.",
-        figures.scatter(_maps(shown, context.settings.seed), dataset.test.labels[:MAP_IMAGES]),
-    )
-    return section
+    return rows
 
 
 _EXPLANATIONS = {

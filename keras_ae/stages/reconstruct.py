@@ -9,16 +9,9 @@ from keras_ae.stages import Context, Section
 def run(context: Context) -> Section:
     """Reconstruction errors, overall and by digit, beside linear yardsticks."""
     images, dimensions = context.images, context.model.latent_dim
-    pca = context.pca.reconstruct(images, dimensions)
-    mean_image = np.broadcast_to(context.pca.mean.reshape(images.shape[1:]), images.shape)
-    outputs = {
-        "model": context.reconstructions,
-        "pca": pca,
-        "pca_clipped": pca.clip(0, 1),
-        "mean_image": mean_image,
-    }
+    by_source = outputs(context)
     floor = metrics.bernoulli_entropy(images)
-    quality = {name: _quality(images, output, floor) for name, output in outputs.items()}
+    quality = {name: _quality(images, output, floor) for name, output in by_source.items()}
     overall = {
         name: {measure: float(values.mean()) for measure, values in found.items()}
         for name, found in quality.items()
@@ -62,7 +55,7 @@ def run(context: Context) -> Section:
             {
                 "original": images[shown],
                 "reconstructed": context.reconstructions[shown],
-                "PCA": outputs["pca_clipped"][shown],
+                "PCA": by_source["pca_clipped"][shown],
             }
         ),
     )
@@ -81,6 +74,18 @@ def run(context: Context) -> Section:
         ),
     )
     return section
+
+
+def outputs(context: Context) -> dict[str, np.ndarray]:
+    """Returns what comes back of the test images, from the model and from its yardsticks."""
+    images = context.images
+    pca = context.pca.reconstruct(images, context.model.latent_dim)
+    return {
+        "model": context.reconstructions,
+        "pca": pca,
+        "pca_clipped": pca.clip(0, 1),
+        "mean_image": np.broadcast_to(context.pca.mean.reshape(images.shape[1:]), images.shape),
+    }
 
 
 def _quality(images: np.ndarray, outputs: np.ndarray, floor: np.ndarray) -> dict[str, np.ndarray]:

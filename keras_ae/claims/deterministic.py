@@ -1,0 +1,307 @@
+"""Claims of the sources 000 to 002: recurrent, convolutional and batch-normalized autoencoders."""
+
+from keras_ae.claims.claim import Claim, Found, below, only_for, verdict
+
+CLEAR = 0.95  # Share of reconstructions that the classifier has to recognise.
+_LSTM = ("linear", "tanh", "relu")
+_PCA_64 = "PCA, 64 components"
+
+
+def _removing_activations(found: Found) -> str:
+    linear = found("linear", "mse")
+    return only_for(
+        {
+            "ReLU": below(linear, found("relu", "mse")),
+            "tanh": below(linear, found("tanh", "mse")),
+        },
+        "against",
+    )
+
+
+def _stays_linear(found: Found) -> str:
+    like_pca = abs(max(found("linear", "mse")) / found(_PCA_64, "mse")[0] - 1) < 0.1
+    return verdict(like_pca and max(found("linear", "nonlinearity")) < 0.01)
+
+
+def _nearly_linear(found: Found) -> str:
+    best = min(max(found(arm, "mse")) for arm in ("tanh", "dense-64"))
+    return verdict(found(_PCA_64, "mse")[0] < 1.1 * best)
+
+
+def _sharper(found: Found) -> str:
+    def sharper(conv, dense):
+        return below(found(dense, "sharpness"), found(conv, "sharpness"))
+
+    return only_for(
+        {
+            "the source's pair, whose codes have 64 and 5 numbers": sharper("conv-64", "dense-5"),
+            "codes of 64 numbers each": sharper("conv-64", "dense-64"),
+            "codes of 5 numbers each": sharper("conv-5", "dense-5"),
+        }
+    )
+
+
+def _structure(found: Found) -> str:
+    def better(conv, dense):
+        return below(found(dense, "ssim"), found(conv, "ssim")) and below(
+            found(conv, "mse"), found(dense, "mse")
+        )
+
+    return only_for(
+        {
+            "codes of 64 numbers": better("conv-64", "dense-64"),
+            "codes of 5 numbers": better("conv-5", "dense-5"),
+        }
+    )
+
+
+def _found_as_anomalies(found: Found) -> str:
+    return only_for(
+        {
+            words: min(found(arm, "auroc_model")) >= 0.9
+            and min(found(arm, "auroc_model_worst")) >= 0.8
+            for words, arm in (
+                ("one digit as the normal class", "one-class-batchnorm"),
+                ("nine digits as the normal classes", "leave-one-out-batchnorm"),
+            )
+        },
+        "with",
+    )
+
+
+CLAIMS = (
+    Claim(
+        "000.1",
+        "Removing the activations inside the LSTM stack clearly improves the reconstruction.",
+        "lstm-activations",
+        {"mse": _LSTM, "ssim": _LSTM},
+        _removing_activations,
+        "Every seed of `linear` has a lower error than every seed of `tanh`, and of `relu`.",
+        "A training longer than ours, or a rate chosen for each activation, that turns the order "
+        "around.",
+    ),
+    Claim(
+        "000.2",
+        "Without activations the model is linear and behaves like PCA.",
+        "lstm-activations",
+        {"nonlinearity": _LSTM, "mse": ("linear", _PCA_64)},
+        _stays_linear,
+        "Nonlinearity of `linear` below 0.01, and its error within 10 % of PCA's with 64.",
+        "An LSTM without its sigmoid gates, which are what is nonlinear here.",
+    ),
+    Claim(
+        "000.3",
+        "MNIST is almost linear, so a linear autoencoder is well suited to it.",
+        "lstm-activations",
+        {"mse": (_PCA_64, "dense-64", "tanh")},
+        _nearly_linear,
+        "PCA, the best linear autoencoder, is within 10 % of the better of two nonlinear models "
+        "with a code of 64.",
+        "A size of the code at which no nonlinear model is better than PCA (see the bottleneck "
+        "study for 2 to 64).",
+    ),
+    Claim(
+        "000.4",
+        "Nonlinear activations leave dead units.",
+        "lstm-activations",
+        {"live_units": _LSTM},
+        lambda found: only_for(
+            {arm: max(found(arm, "live_units")) < 64 for arm in ("relu", "tanh")}
+        ),
+        "Fewer than 64 live units of the code in every seed.",
+        "Dead units inside the stack that the code does not show.",
+    ),
+    Claim(
+        "000.5",
+        "Nonlinear activations make the outputs blurry.",
+        "lstm-activations",
+        {"sharpness": (*_LSTM, _PCA_64)},
+        lambda found: only_for(
+            {
+                arm: below(found(arm, "sharpness"), found("linear", "sharpness"))
+                for arm in ("relu", "tanh")
+            }
+        ),
+        "Every seed is less sharp than every seed of `linear`.",
+        "Another measure of sharpness that disagrees with the gradient energy.",
+    ),
+    Claim(
+        "000.6",
+        "Nonlinear activations make the optimization harder.",
+        "lstm-activations",
+        {"train_mse": _LSTM, "train_instability": _LSTM},
+        lambda found: only_for(
+            {
+                arm: below(found("linear", "train_mse"), found(arm, "train_mse"))
+                for arm in ("relu", "tanh")
+            }
+        ),
+        "After equal epochs every seed has a higher training error than every seed of `linear`.",
+        "Rates chosen for each activation by the validation loss.",
+    ),
+    Claim(
+        "000.7",
+        "The LSTM autoencoder soon makes recognisable reconstructions.",
+        "lstm-activations",
+        {"recognised": (*_LSTM, _PCA_64, "originals")},
+        lambda found: only_for({arm: min(found(arm, "recognised")) >= CLEAR for arm in _LSTM}),
+        f"After 10 epochs a classifier gives {CLEAR:.0%} of the reconstructions their label.",
+        "A classifier that was trained on blurred digits.",
+    ),
+    Claim(
+        "000.8",
+        "A linear layer is the right output layer.",
+        "lstm-activations",
+        {"mse": ("tanh", "tanh-sigmoid-head", "linear", "linear-sigmoid-head")},
+        lambda found: only_for(
+            {
+                arm: not below(found(f"{arm}-sigmoid-head", "mse"), found(arm, "mse"))
+                for arm in ("tanh", "linear")
+            }
+        ),
+        "A sigmoid at the output does not lower the error in all seeds.",
+        "More epochs, after which the order changes.",
+    ),
+    Claim(
+        "001.1",
+        "Reconstructions of the convolutional autoencoder are sharper than the dense one's.",
+        "dense-vs-conv",
+        {
+            "sharpness": ("dense-5", "conv-5", "dense-64", "conv-64"),
+            "mse": ("dense-5", "conv-5", "dense-64", "conv-64"),
+        },
+        _sharper,
+        "Every seed is sharper than every seed of the dense one.",
+        "Another pair of equal code and parameters, or longer training, with another order.",
+    ),
+    Claim(
+        "001.2",
+        "Preserving the spatial layout, the convolutional autoencoder captures structure better.",
+        "dense-vs-conv",
+        {
+            "ssim": ("dense-5", "conv-5", "dense-64", "conv-64"),
+            "recognised": ("dense-5", "conv-5", "dense-64", "conv-64"),
+        },
+        _structure,
+        "At an equal code, every seed has a higher SSIM and a lower error than every seed of the "
+        "dense one.",
+        "A deeper convolutional model with an equal number of parameters at a code of 5.",
+    ),
+    Claim(
+        "001.3",
+        "Both models learn to compress digits and to bring them back.",
+        "dense-vs-conv",
+        {"mse": ("dense-5", "PCA, 5 components", "conv-64", _PCA_64, "mean image")},
+        lambda found: only_for(
+            {
+                "dense": below(found("dense-5", "mse"), found("PCA, 5 components", "mse")),
+                "conv": below(found("conv-64", "mse"), found(_PCA_64, "mse")),
+            }
+        ),
+        "Every seed has a lower error than PCA with as many numbers.",
+        "Nothing short of an error in the measurement.",
+    ),
+    Claim(
+        "002.1",
+        "The batch-normalized autoencoder reconstructs digits with high fidelity.",
+        "batchnorm-rate",
+        {
+            "mse": ("rate-0.05", "PCA, 32 components"),
+            "recognised": ("rate-0.05", "PCA, 32 components"),
+        },
+        lambda found: only_for(
+            {
+                f"a rate of {rate}": min(found(f"rate-{rate}", "recognised")) >= CLEAR
+                and below(found(f"rate-{rate}", "mse"), found("PCA, 32 components", "mse"))
+                for rate in (0.05, 0.01, 0.003, 0.001)
+            },
+            "with",
+        ),
+        f"Every seed has a lower error than PCA with 32, and {CLEAR:.0%} of its reconstructions "
+        "are recognised, at the source's rate of 0.05 and at lower ones.",
+        "A decay of the rate, or another moment to stop.",
+    ),
+    Claim(
+        "002.2",
+        "Batch normalization stabilizes the training.",
+        "batchnorm-rate",
+        {
+            "instability": ("rate-0.05", "plain-rate-0.05", "rate-0.01", "plain-rate-0.01"),
+            "mse": ("rate-0.05", "plain-rate-0.05", "rate-0.01", "plain-rate-0.01"),
+        },
+        lambda found: only_for(
+            {
+                f"a rate of {rate}": below(
+                    found(f"rate-{rate}", "mse"), found(f"plain-rate-{rate}", "mse")
+                )
+                and not below(
+                    found(f"plain-rate-{rate}", "instability"), found(f"rate-{rate}", "instability")
+                )
+                for rate in (0.05, 0.01)
+            },
+            "at",
+        ),
+        "With batch normalization the error is lower in every seed, and the validation loss not "
+        "less stable. (A model that learns nothing has a stable loss, too.)",
+        "Rates at which the order changes.",
+    ),
+    Claim(
+        "002.3",
+        "The simplicity of the dense architecture limits the quality.",
+        "batchnorm-rate",
+        {"mse": ("rate-0.05", "rate-0.01", "rate-0.003", "rate-0.001")},
+        lambda found: verdict(
+            not any(
+                below(found(f"rate-{rate}", "mse"), found("rate-0.05", "mse"))
+                for rate in (0.01, 0.003, 0.001)
+            )
+        ),
+        "No lower rate gives the same architecture a lower error in every seed.",
+        "A limit of the architecture that shows at the best rate, too; this only says what limits "
+        "the source's run.",
+    ),
+    Claim(
+        "002.4",
+        "Convolutional models would improve on dense ones.",
+        "dense-vs-conv",
+        {"mse": ("dense-64", "conv-64", "dense-5", "conv-5")},
+        lambda found: only_for(
+            {
+                f"a code of {size}": below(
+                    found(f"conv-{size}", "mse"), found(f"dense-{size}", "mse")
+                )
+                for size in (64, 5)
+            },
+            "with",
+        ),
+        "At an equal code every seed has a lower error than every seed of the dense model.",
+        "Convolutional models with more layers.",
+    ),
+    Claim(
+        "002.5",
+        "By the reconstruction loss the model finds digits that deviate from what it knows.",
+        "anomaly",
+        {
+            "auroc_model": ("one-class-batchnorm", "leave-one-out-batchnorm"),
+            "auroc_model_worst": ("one-class-batchnorm", "leave-one-out-batchnorm"),
+            "auroc_pca": ("one-class-batchnorm", "leave-one-out-batchnorm"),
+        },
+        _found_as_anomalies,
+        "In every seed a mean AUROC of 0.9 or more, and 0.8 or more for the worst digit.",
+        "A kind of anomaly that is not another digit (see 003.12).",
+    ),
+    Claim(
+        "002.6",
+        "There is a balance between compression and fidelity.",
+        "bottleneck",
+        {"mse": tuple(f"linear-clean-{size}" for size in (2, 4, 8, 16, 32, 64))},
+        lambda found: verdict(
+            all(
+                below(found(f"linear-clean-{more}", "mse"), found(f"linear-clean-{less}", "mse"))
+                for less, more in ((2, 4), (4, 8), (8, 16), (16, 32), (32, 64))
+            )
+        ),
+        "Each doubling of the code lowers the error in every seed (linear code of `mlp`).",
+        "A size from which on more units do not help.",
+    ),
+)

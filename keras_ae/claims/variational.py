@@ -1,0 +1,324 @@
+"""Claims of source 004: seven configurations of a variational autoencoder."""
+
+from keras_ae.claims.claim import FAILS, HOLDS, Claim, Found, below, only_for, verdict
+
+CLEAR = 0.95  # Share of reconstructions that the classifier has to recognise.
+BLANK = 0.05  # Share of blank samples from which on they count as frequent.
+DULL = 0.7  # Gradient energy, as a share of the real images', below which detail is lacking.
+SEVEN = ("baseline", "deeper", "dropout", "deeper-dropout", "channels", "fast", "optimized")
+_STEPS = {"baseline": "to `deeper`", "dropout": "to `deeper-dropout`"}
+_DROPOUTS = {"baseline": "dropout", "deeper": "deeper-dropout"}
+_REAL = "real test images"
+
+
+def _lacks(found: Found, arm: str) -> bool:
+    return min(found(arm, "blank")) >= BLANK or max(found(arm, "sample_sharpness")) <= DULL
+
+
+def _blank(found: Found) -> str:
+    if _lacks(found, "baseline"):
+        return HOLDS
+    return "holds only with a ReLU on the posterior mean" if _lacks(found, "relu-mean") else FAILS
+
+
+def _deeper(found: Found, measure: str, rises: bool) -> str:
+    cases = {}
+    for shallow, words in _STEPS.items():
+        deep = words.split("`")[1]
+        first, second = found(shallow, measure), found(deep, measure)
+        cases[f"from `{shallow}` {words}"] = below(*((first, second) if rises else (second, first)))
+    return only_for(cases)
+
+
+def _with_dropout(found: Found, measure: str, rises: bool) -> str:
+    cases = {}
+    for without, dropped in _DROPOUTS.items():
+        first, second = found(without, measure), found(dropped, measure)
+        cases[f"`{dropped}`"] = below(*((first, second) if rises else (second, first)))
+    return only_for(cases)
+
+
+def _no_more_diverse(found: Found) -> str:
+    return only_for(
+        {
+            f"`{dropped}`": not below(found(without, "diversity"), found(dropped, "diversity"))
+            and not below(found(without, "rarest_digit"), found(dropped, "rarest_digit"))
+            for without, dropped in _DROPOUTS.items()
+        }
+    )
+
+
+def _rate_matters(found: Found) -> str:
+    def differ(measure):
+        slow, fast = found("baseline", measure), found("fast", measure)
+        return below(slow, fast) or below(fast, slow)
+
+    return only_for(
+        {
+            "for the speed": differ("epochs_to_settle"),
+            "for the stability": differ("train_instability"),
+            "for the reconstruction": differ("mse"),
+        },
+        "",
+    ).replace("  ", " ")
+
+
+def _regular(found: Found) -> str:
+    return only_for(
+        {
+            "samples": below(found("baseline", "frechet"), found("no-kl", "frechet")),
+            "digits between digits": below(
+                found("no-kl", "digits_between"), found("baseline", "digits_between")
+            ),
+            "steady paths": below(found("baseline", "jump"), found("no-kl", "jump")),
+        }
+    )
+
+
+def _better_encoder(found: Found) -> str:
+    return only_for(
+        {
+            "the likelihood": below(found("baseline", "nll"), found("dense-encoder", "nll")),
+            "the reconstruction": below(found("baseline", "mse"), found("dense-encoder", "mse")),
+        }
+    )
+
+
+def _excess(found: Found) -> str:
+    worse = {
+        "likelihood": ("nll", False),
+        "samples": ("frechet", False),
+        "reconstructions": ("mse", False),
+    }
+    return only_for(
+        {
+            words: all(
+                below(found(arm, measure), found("heavy-dropout", measure))
+                for arm in ("baseline", "dropout")
+            )
+            for words, (measure, _) in worse.items()
+        }
+    )
+
+
+def _clear(found: Found, arm: str) -> str:
+    return verdict(min(found(arm, "recognised")) >= CLEAR and min(found(arm, "sharpness")) >= DULL)
+
+
+CLAIMS = (
+    Claim(
+        "004.1",
+        "The baseline's reconstruction loss is stable by epoch 20.",
+        "vae-configurations",
+        {
+            "reconstruction_above_end_at_20": ("baseline",),
+            "reconstruction_epochs_to_settle": ("baseline",),
+        },
+        lambda found: verdict(max(found("baseline", "reconstruction_above_end_at_20")) <= 0.01),
+        "At epoch 20 the validation loss is at most 1 % above its end, in every seed.",
+        "Another bound than 1 %.",
+    ),
+    Claim(
+        "004.2",
+        "The KL divergence grows gradually.",
+        "vae-configurations",
+        dict.fromkeys(("kl_first", "kl_last", "kl_rising"), ("baseline",)),
+        lambda found: verdict(
+            below(found("baseline", "kl_first"), found("baseline", "kl_last"))
+            and min(found("baseline", "kl_rising")) >= 0.8
+        ),
+        "It is higher at the end than after the first epoch and rises in four of five epochs, on "
+        "the validation images, in every seed.",
+        "Steps within the first epoch, which are not recorded.",
+    ),
+    Claim(
+        "004.3",
+        "The baseline's reconstructions are clear.",
+        "vae-configurations",
+        {
+            "recognised": ("baseline", "PCA, 32 components", "originals"),
+            "sharpness": ("baseline", "PCA, 32 components"),
+        },
+        lambda found: _clear(found, "baseline"),
+        f"{CLEAR:.0%} are recognised and the gradient energy is {DULL:.0%} of the originals' or "
+        "more, in every seed.",
+        "Judgement by people.",
+    ),
+    Claim(
+        "004.4",
+        "The baseline's samples often lack detail or are blank.",
+        "vae-configurations",
+        {
+            "blank": ("baseline", "relu-mean", _REAL),
+            "sample_sharpness": ("baseline", "relu-mean", _REAL),
+            "frechet": ("baseline", "relu-mean", _REAL),
+        },
+        _blank,
+        f"{BLANK:.0%} of the samples are blank, or their gradient energy is {DULL:.0%} of that of "
+        "real digits or less, in every seed.",
+        "The source's code, if it has another fault than a ReLU on the posterior mean.",
+    ),
+    Claim(
+        "004.5",
+        "A deeper decoder makes the reconstructions sharper.",
+        "vae-configurations",
+        {"sharpness": SEVEN[:4], "mse": SEVEN[:4]},
+        lambda found: _deeper(found, "sharpness", rises=True),
+        "Every seed is sharper than every seed of the shallower one.",
+        "A decoder that is deeper in another way.",
+    ),
+    Claim(
+        "004.6",
+        "A deeper decoder's samples are repetitive.",
+        "vae-configurations",
+        {"diversity": (*SEVEN[:4], _REAL), "distance_to_uniform": SEVEN[:4]},
+        lambda found: _deeper(found, "diversity", rises=False),
+        "The variance of the classifier's features is lower than the shallower one's, in every "
+        "seed.",
+        "Another measure of diversity.",
+    ),
+    Claim(
+        "004.7",
+        "A deeper decoder has a slightly higher KL divergence.",
+        "vae-configurations",
+        {"kl_loss": SEVEN[:4]},
+        lambda found: _deeper(found, "kl_loss", rises=True),
+        "It is higher in every seed.",
+        "More seeds.",
+    ),
+    Claim(
+        "004.8",
+        "Dropout makes the curve of the training loss unstable.",
+        "vae-configurations",
+        {"train_instability": SEVEN[:4]},
+        lambda found: _with_dropout(found, "train_instability", rises=True),
+        "The training loss rises more from epoch to epoch, on average, in every seed.",
+        "A look within the epochs.",
+    ),
+    Claim(
+        "004.9",
+        "Dropout makes the samples incomplete or noisy.",
+        "vae-configurations",
+        {"frechet": (*SEVEN[:4], _REAL), "confident": (*SEVEN[:4], _REAL)},
+        lambda found: _with_dropout(found, "frechet", rises=True),
+        "With dropout off, the Fréchet distance is higher in every seed.",
+        "Samples that the source may have drawn with dropout on.",
+    ),
+    Claim(
+        "004.10",
+        "Dropout alone does not make the samples more diverse.",
+        "vae-configurations",
+        {"diversity": SEVEN[:4], "rarest_digit": SEVEN[:4]},
+        _no_more_diverse,
+        "Neither the variance of the features nor the share of the rarest digit is higher in "
+        "every seed.",
+        "Another rate or place of dropout.",
+    ),
+    Claim(
+        "004.11",
+        "The optimized configuration's reconstructions are clear throughout.",
+        "vae-configurations",
+        {"recognised": ("optimized", "baseline"), "sharpness": ("optimized", "baseline")},
+        lambda found: _clear(found, "optimized"),
+        "As 004.3.",
+        "Judgement by people.",
+    ),
+    Claim(
+        "004.12",
+        "The optimized configuration's samples cover the digits 0 to 9.",
+        "vae-configurations",
+        {"rarest_digit": (*SEVEN, _REAL), "distance_to_uniform": ("optimized", "baseline", _REAL)},
+        lambda found: verdict(min(found("optimized", "rarest_digit")) >= 0.05),
+        "Of 10,000 samples the classifier gives each digit 5 % or more, in every seed.",
+        "A classifier that disagrees about the samples of the rarest digit.",
+    ),
+    Claim(
+        "004.13",
+        "The optimized configuration converges faster.",
+        "vae-configurations",
+        {"epochs_to_settle": ("baseline", "fast", "channels", "optimized")},
+        lambda found: verdict(
+            below(found("optimized", "epochs_to_settle"), found("baseline", "epochs_to_settle"))
+        ),
+        "Its validation loss is within 1 % of its end at an earlier epoch than the baseline's, in "
+        "every seed. `fast` and `channels` show which of the two changes does it.",
+        "Time in seconds instead of epochs.",
+    ),
+    Claim(
+        "004.14",
+        "Samples became better from the first to the last configuration.",
+        "vae-configurations",
+        {"frechet": (*SEVEN, _REAL), "confident": ("baseline", "optimized", _REAL)},
+        lambda found: verdict(below(found("optimized", "frechet"), found("baseline", "frechet"))),
+        "The optimized configuration has a lower Fréchet distance than the baseline in every seed.",
+        "Features of another classifier.",
+    ),
+    Claim(
+        "004.15",
+        "An LSTM reads the rows better than a simple dense encoder.",
+        "vae-configurations",
+        {"nll": ("baseline", "dense-encoder"), "mse": ("baseline", "dense-encoder")},
+        _better_encoder,
+        "With as many parameters, and the same decoder and training, every seed is better than "
+        "every seed of the dense encoder.",
+        "A dense encoder with more layers, or a convolutional one.",
+    ),
+    Claim(
+        "004.16",
+        "The learning rate has much influence on speed and stability.",
+        "vae-configurations",
+        dict.fromkeys(("epochs_to_settle", "train_instability", "mse"), ("baseline", "fast")),
+        _rate_matters,
+        "Between rates of 0.0005 and 0.001 all seeds differ in the same direction.",
+        "Rates further apart.",
+    ),
+    Claim(
+        "004.17",
+        "The KL divergence keeps the space of codes regular and interpolation smooth.",
+        "vae-configurations",
+        dict.fromkeys(("frechet", "digits_between", "jump"), ("baseline", "no-kl")),
+        _regular,
+        "Without it, in every seed: the samples of the prior are worse, fewer middle images of "
+        "paths are digits, the paths jump more.",
+        "Weights of the divergence between 0 and 1.",
+    ),
+    Claim(
+        "004.18",
+        "Too much dropout lowers the quality.",
+        "vae-configurations",
+        dict.fromkeys(("nll", "frechet", "mse"), ("baseline", "dropout", "heavy-dropout")),
+        _excess,
+        "Dropout of 0.75 is worse than of 0.3 and than none, in every seed, with dropout off.",
+        "More epochs, which dropout may need.",
+    ),
+    Claim(
+        "004.19",
+        "LSTM encoder and convolutional decoder together give diverse samples.",
+        "vae-configurations",
+        {
+            "diversity": ("baseline", "optimized", _REAL),
+            "rarest_digit": ("baseline", "optimized", _REAL),
+        },
+        lambda found: only_for(
+            {
+                f"`{arm}`": min(found(arm, "diversity")) >= 0.9
+                and min(found(arm, "rarest_digit")) >= 0.05
+                for arm in ("baseline", "optimized")
+            }
+        ),
+        "90 % of the variance of real digits in the classifier's features, and 5 % of each digit, "
+        "in every seed.",
+        "Another measure of diversity.",
+    ),
+    Claim(
+        "004.20",
+        "Trying configurations improved the accuracy of the reconstructions.",
+        "vae-configurations",
+        {"mse": SEVEN, "nll": SEVEN},
+        lambda found: only_for(
+            {f"`{arm}`": below(found(arm, "mse"), found("baseline", "mse")) for arm in SEVEN[1:]}
+        ),
+        "Lower error than the baseline in every seed.",
+        "More seeds.",
+    ),
+)

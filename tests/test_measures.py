@@ -1,0 +1,139 @@
+"""What studies measure: against computations from the model's outputs, and closed forms."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import scipy.stats
+
+from keras_ae import data, evaluation, measures, recipes, training
+from keras_ae.models import DenseAutoencoder
+from keras_ae.runs import Run
+from keras_ae.settings import Settings
+from keras_ae.stages import Context, generate
+from keras_ae.study_tables import MODEL
+
+NEEDS_CLASSES = {"anomaly"}
+VARIATIONAL = {"bounds"}
+
+
+@pytest.fixture(scope="module")
+def mlp(mlp_run) -> Context:
+    """A trained model on the first 1,000 test images."""
+    return _first_images(evaluation.open_run(mlp_run, Settings()))
+
+
+@pytest.fixture(scope="module")
+def vae(vae_run) -> Context:
+    """A trained variational model on the first 1,000 test images."""
+    return _first_images(evaluation.open_run(vae_run, Settings(nll_images=5, nll_samples=5)))
+
+
+def _first_images(context: Context) -> Context:
+    dataset = dataclasses.replace(context.dataset, test=context.dataset.test[:1000])
+    return dataclasses.replace(context, dataset=dataset)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Fewer images and epochs than in a study."""
+    monkeypatch.setattr(generate, "SAMPLES", 500)
+    monkeypatch.setattr(measures, "PATHS", 50)
+    monkeypatch.setattr(measures, "LINEARITY_PAIRS", 200)
+    monkeypatch.setattr(measures, "LABELLED_EPOCHS", 3)
+
+
+def test_studies_find_every_measure_that_they_show(mlp, vae, few):
+    from keras_ae.studies import STUDIES
+
+    found = {
+        name: measure(context)[MODEL].keys()
+        for context in (mlp, vae)
+        for name, measure in measures.MEASURES.items()
+        if name not in NEEDS_CLASSES and (context is vae) >= (name in VARIATIONAL)
+    }
+    for study in STUDIES.values():
+        taken = {name for trial in study.trials for name in trial.measures}
+        if taken & NEEDS_CLASSES:
+            continue
+        measured = set().union(*(found[name] for name in taken))
+        for table in study.tables:
+            assert set(table.columns) <= measured
+
+
+def test_byte_for_each_unit(mlp):
+    error = measures.codes(mlp)[MODEL]["mse_of_bytes"]
+    low, high = mlp.train_codes.min(axis=0), mlp.train_codes.max(axis=0)
+    live = high > low
+    bytes_ = np.zeros(mlp.codes.shape, "uint8")
+    bytes_[:, live] = np.round(
+        255 * ((mlp.codes - low)[:, live] / (high - low)[live]).clip(0, 1)
+    ).astype("uint8")
+    outputs = mlp.model.decode((low + bytes_ / 255 * (high - low)).astype("float32"))
+    assert error == pytest.approx(np.mean((outputs - mlp.images) ** 2), rel=1e-4)
+
+
+def test_faded_pixels_go_in_equal_steps(mlp, few):
+    numbers = measures.interpolation(mlp)
+    assert numbers["faded pixels"]["jump"] == pytest.approx(1, abs=1e-4)
+    assert numbers[MODEL]["jump"] > 1
+
+
+def test_score_of_blank_images_is_that_of_the_model(mlp):
+    numbers = measures.outliers(mlp)
+    blank = np.zeros((1, 28, 28, 1), "float32")
+    own = mlp.model.score(mlp.images)
+    other = mlp.model.score(blank)[0]
+    assert numbers[MODEL]["times_blank"] == pytest.approx(other / np.median(own), rel=1e-4)
+    assert numbers[MODEL]["auroc_blank"] == pytest.approx(np.mean(own < other), abs=1e-3)
+    assert numbers[MODEL]["auroc_noise"] > 0.99
+
+
+def test_linear_model_has_no_nonlinearity(mlp, few, tmp_path):
+    linear = DenseAutoencoder(4, (16,), activation="linear", code_activation="linear")
+    # Without the sigmoid at its end.
+    inputs = linear.decoder.get_layer("images").input
+    decoder = keras.Model(linear.decoder.inputs, inputs)
+    outputs = decoder(linear.encoder(linear.encoder.inputs[0]))
+    affine = keras.Model(linear.encoder.inputs, outputs)
+    affine.latent_dim = 4
+    numbers = measures.linearity(dataclasses.replace(mlp, model=affine))
+    assert numbers[MODEL]["nonlinearity"] < 1e-9
+    assert measures.linearity(mlp)[MODEL]["nonlinearity"] > 0.01
+
+
+def test_classifiers_leave_the_model_as_it_is(mlp, few):
+    before = mlp.model.get_weights()
+    accuracies = measures.pretraining(mlp)[MODEL]
+    for weight, earlier in zip(mlp.model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, earlier)
+    assert 0.1 < min(accuracies.values()) <= max(accuracies.values()) < 1
+
+
+def test_anomalies_are_the_classes_that_were_not_trained_on(dataset, tmp_path):
+    recipe = recipes.get("mlp").override(train_classes=(1,), train_images=500, epochs=2)
+    run = Run(tmp_path / "run")
+    training.train(recipe, run, with_exports=False)
+    context = evaluation.open_run(run, Settings())
+    assert set(context.dataset.train.labels) == {1}
+    numbers = measures.anomaly(context)[MODEL]
+    for prefix, split in (("", dataset.test), ("validation_", dataset.validation)):
+        errors = context.model.score(data.to_float(split.images))
+        strange = split.labels != 1
+        wins, _ = scipy.stats.mannwhitneyu(errors[strange], errors[~strange])
+        expected = wins / strange.sum() / (~strange).sum()
+        assert numbers[f"{prefix}auroc_model"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_blank_samples_are_counted(dataset):
+    real = data.to_float(dataset.test.images[:200])
+    drawn = real.copy()
+    drawn[:50] = 0.3
+    look = measures._look(drawn, real)
+    assert look["blank"] == pytest.approx(0.25)
+    assert measures._look(real, real) == {
+        "blank": 0,
+        "diversity": pytest.approx(1),
+        "sample_sharpness": pytest.approx(1),
+    }
