@@ -1,15 +1,17 @@
 """Speed of reconstructing, encoding and scoring, one image at a time and 1,000 at once."""
 
 import argparse
+import contextlib
 import itertools
 import os
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks import measuring
 from benchmarks.training import FAMILIES
-from keras_ae import runs
 from keras_ae.cli import quiet_tensorflow
 
 BATCHES = (1, 1000)
@@ -126,22 +128,26 @@ def _serve(connection, contender: str, setup: dict) -> None:
         connection.send(float(np.median(times)))
 
 
-def _setup(family: str) -> dict:
+def _setup(family: str, directory: str) -> dict:
     """Returns images and the shipped model, which the contenders share."""
     with quiet_tensorflow():
-        from keras_ae import data, loading
+        from keras_ae import data, export, loading
 
+    model = loading.load(family)
+    export.export_saved_model(model, directory, threshold=float("inf"))
     return {
         "family": family,
         "images": data.to_float(data.load().validation.images[: max(BATCHES)]),
-        "weights": loading.load(family).get_weights(),
-        "saved_model": str(runs.pretrained()[family].saved_model),
+        "weights": model.get_weights(),
+        "saved_model": directory,
     }
 
 
 def _measure(family: str, seconds: float, rounds: int) -> list[dict]:
-    setup = measuring.elsewhere(_setup, family)
-    with measuring.workers(_serve, CONTENDERS, setup) as workers:
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        setup = measuring.elsewhere(_setup, family, str(Path(directory) / "model"))
+        workers = stack.enter_context(measuring.workers(_serve, CONTENDERS, setup))
         rows = []
         for batch, operation in itertools.product(BATCHES, OPERATIONS):
             times = {name: [] for name in workers}
