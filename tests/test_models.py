@@ -61,7 +61,16 @@ NON_DEFAULT = {
 }
 
 
-@pytest.fixture(scope="module", params=RECIPES.values(), ids=lambda recipe: recipe.name)
+# Some recipes differ in their training only: the first one of each model.
+ARCHITECTURES = {
+    recipe.name: recipe
+    for recipe in {
+        (recipe.model, repr(recipe.arguments)): recipe for recipe in reversed(RECIPES.values())
+    }.values()
+}
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES.values(), ids=lambda recipe: recipe.name)
 def recipe(request):
     return request.param
 
@@ -154,7 +163,7 @@ def loaded_elsewhere(digits, tmp_path_factory):
     directory = tmp_path_factory.mktemp("saved")
     np.save(directory / "images.npy", digits[:20])
     saved = {}
-    for name, recipe in RECIPES.items():
+    for name, recipe in ARCHITECTURES.items():
         model = saved[name] = training.build(recipe)
         # Weights away from their initial values, so that a load which builds anew is noticed.
         model.set_weights([weight + 0.01 for weight in model.get_weights()])
@@ -168,7 +177,7 @@ def loaded_elsewhere(digits, tmp_path_factory):
     return saved, directory
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_loads_in_another_process_with_equal_outputs(name, loaded_elsewhere, digits):
     saved, directory = loaded_elsewhere
     model, images = saved[name], digits[:20]
