@@ -374,12 +374,10 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def _tuned(source: str, description: str, **overrides) -> Recipe:
-    return dataclasses.replace(
-        RECIPES[source].override(schedule="cosine", l2=0.0, figures_every=20, **overrides),
-        name=f"{source.removesuffix('-baseline')}-tuned",
-        description=description,
-    )
+def _tuned(name: str, source: str, description: str, **overrides) -> Recipe:
+    overrides = {"schedule": "cosine", "l2": 0.0, "figures_every": 20, **overrides}
+    recipe = RECIPES[source].override(**overrides)
+    return dataclasses.replace(recipe, name=name, description=description)
 
 
 # The same layers and latents, trained as well as they can be. `benchmarks/tuning.md` says what was
@@ -388,14 +386,17 @@ RECIPES |= {
     recipe.name: recipe
     for recipe in (
         _tuned(
+            "mlp-tuned",
             "mlp",
-            "mlp with linear latents and GELU",
-            activation="gelu",
+            "mlp with linear latents, at a rate four times as high",
             code_activation="linear",
             learning_rate=4e-3,
-            epochs=200,
+            batch_size=128,
+            epochs=150,
+            l2=1e-6,
         ),
         _tuned(
+            "dense-tuned",
             "dense",
             "dense with GELU",
             activation="gelu",
@@ -403,16 +404,30 @@ RECIPES |= {
             batch_size=128,
             epochs=80,
         ),
-        _tuned("conv", "conv with GELU", activation="gelu", learning_rate=4e-3, epochs=60),
         _tuned(
+            "conv-tuned",
+            "conv",
+            "conv with GELU",
+            activation="gelu",
+            learning_rate=4e-3,
+            epochs=60,
+        ),
+        _tuned(
+            "batchnorm-tuned",
             "batchnorm",
             "batchnorm at a rate that it bears",
             learning_rate=0.01,
             batch_size=256,
             epochs=100,
         ),
-        _tuned("lstm", "lstm trained longer", learning_rate=4e-3, epochs=40),
-        _tuned("vae-baseline", "vae-baseline at a higher rate", learning_rate=2e-3, epochs=60),
+        _tuned("lstm-tuned", "lstm", "lstm trained longer", learning_rate=4e-3, epochs=40),
+        _tuned(
+            "vae-tuned",
+            "vae-deeper",
+            "vae-deeper at a rate four times as high, for longer",
+            learning_rate=2e-3,
+            epochs=120,
+        ),
     )
 }
 DEFAULT_RECIPE = "mlp"
