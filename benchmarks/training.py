@@ -303,7 +303,8 @@ def _plot(results: dict) -> None:
         peers = np.array([_fastest_peer(results[family]) for family in families])
         places = np.arange(len(families)) + (position - (len(CONTENDERS) - 1) / 2) * width
         bars = axes.bar(places, speeds / peers, width, label=LABELS[name])
-        axes.bar_label(bars, [f"{speed / 1000:.1f}k" for speed in speeds], fontsize=7, padding=2)
+        axes.bar_label(bars, [f"{speed / 1000:.1f}k" for speed in speeds], fontsize=6, padding=2)
+    axes.margins(y=0.1)
     axes.axhline(1, color="gray", linewidth=0.8)
     axes.set_xticks(
         range(len(families)),
