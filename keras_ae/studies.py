@@ -434,13 +434,15 @@ def _anomaly() -> Study:
             )
         ),
         panels=tuple(
-            Dots(f"{beginning}: AUROC of the model's score, {words}", measure, arms=beginning)
-            for beginning in ("one-class", "leave-one-out")
-            for measure, words in (
-                ("auroc_model", "mean digit"),
-                ("auroc_model_worst", "worst digit"),
-                ("auroc_pca", "mean digit (PCA instead)"),
+            Dots(
+                f"{beginning}: AUROC of the model's score, {words}",
+                f"auroc_model{part}",
+                beginning,
+                beside={"PCA": f"auroc_pca{part}"},
+                from_zero=False,
             )
+            for part, words in (("", "mean"), ("_worst", "worst digit"))
+            for beginning in ("one-class", "leave-one-out")
         ),
     )
 

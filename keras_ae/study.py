@@ -92,11 +92,15 @@ class Dots:
         title: With the unit.
         measure: What is drawn.
         arms: How the names of the arms in it begin.
+        beside: Other measures of the same arms, drawn as hollow dots, by their label.
+        from_zero: Whether the axis begins at zero.
     """
 
     title: str
     measure: str
     arms: str = ""
+    beside: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    from_zero: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
