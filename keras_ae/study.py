@@ -12,7 +12,14 @@ from keras_ae.recipes import Recipe
 
 SEEDS = (0, 1, 2)
 # Fields of a recipe that say nothing about what comes out.
-_NEUTRAL = {"description", "source", "parameters", "figures_every", "jit_compile"}
+_NEUTRAL = {
+    "description",
+    "source",
+    "parameters",
+    "figures_every",
+    "jit_compile",
+    "threads_per_operation",
+}
 
 
 @dataclasses.dataclass(frozen=True)
