@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from benchmarks import measuring
-from keras_ae.cli import quiet_tensorflow
+from keras_ae.quiet import quiet_tensorflow
 
 FAMILIES = ("dense", "mlp", "batchnorm", "conv", "lstm", "vae-baseline")
 SIZES = (15_000, 30_000, 60_000)

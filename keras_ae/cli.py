@@ -1,18 +1,16 @@
 """Command lines: flags become a recipe with overrides. TensorFlow is imported last."""
 
 import argparse
-import contextlib
 import errno
-import os
 import signal
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from keras_ae import recipes, results, revision, studies
+from keras_ae import recipes, results, revision, studies, trials
 from keras_ae.errors import BadRequest, Interrupted, RunFailed
 from keras_ae.files import check_writable, write_text
+from keras_ae.quiet import quiet_tensorflow
 from keras_ae.recipes import RECIPES, Recipe
 from keras_ae.runs import RUNS, SETTINGS, Run, StudyFiles
 from keras_ae.settings import STAGES, Settings
@@ -73,10 +71,8 @@ def _train_study(study: Study, keep_runs: bool) -> None:
     files = StudyFiles(study.name)
     check_writable(files.directory)
     if study.missing(files.read()):
-        commit = revision.clean_commit()
-        with quiet_tensorflow():
-            from keras_ae import trials
-        waiting = trials.train(study, files, commit, keep_runs)
+        revision.clean_commit()
+        waiting = trials.train(study, files, keep_runs)
         if waiting:
             print(f"other processes are still at {', '.join(trial.name for trial in waiting)}")
             return
@@ -174,27 +170,6 @@ def _import_training():
         from keras_ae import training
 
     return training
-
-
-@contextlib.contextmanager
-def quiet_tensorflow() -> Iterator[None]:
-    """Holds back what an import of TensorFlow writes to stderr, and shows it only if it fails.
-
-    Its libraries announce themselves there before any log level applies.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with tempfile.TemporaryFile() as held:
-        stderr = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(stderr, held.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 # What a machine can refuse to do whatever the program is: a full disk, missing permissions.

@@ -12,7 +12,14 @@ from keras_ae.recipes import Recipe
 
 SEEDS = (0, 1, 2)
 # Fields of a recipe that say nothing about what comes out.
-_NEUTRAL = {"description", "source", "parameters", "figures_every", "jit_compile"}
+_NEUTRAL = {
+    "description",
+    "source",
+    "parameters",
+    "figures_every",
+    "jit_compile",
+    "threads_per_operation",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,11 +99,15 @@ class Dots:
         title: With the unit.
         measure: What is drawn.
         arms: How the names of the arms in it begin.
+        beside: Other measures of the same arms, drawn as hollow dots, by their label.
+        from_zero: Whether the axis begins at zero.
     """
 
     title: str
     measure: str
     arms: str = ""
+    beside: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    from_zero: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ YARDSTICK_STYLES = ("--", ":", "-.")
 
 def draw(study: Study, measurements: Mapping[str, dict]) -> Figure:
     """Returns the figure with all panels of a study."""
-    columns = min(PANELS_IN_A_ROW, len(study.panels))
+    columns = 2 if len(study.panels) == 4 else min(PANELS_IN_A_ROW, len(study.panels))
     rows = -(-len(study.panels) // columns)
     figure = Figure(figsize=(5.4 * columns, 4.2 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).flatten()
@@ -63,9 +63,23 @@ def _(panel: Curves, axes, study, measurements):
 def _(panel: Dots, axes, study, measurements):
     measured = study_tables.values(study, measurements)
     arms = [arm for arm in study.arms if arm.startswith(panel.arms)]
-    for position, arm in enumerate(arms):
-        numbers = measured[arm].get(panel.measure, [])
-        axes.plot([position] * len(numbers), numbers, "o", color="tab:blue", alpha=0.7)
+    series = {"": (panel.measure, "o", "tab:blue")}
+    series |= {
+        label: (measure, "D", f"C{number}")
+        for number, (label, measure) in enumerate(panel.beside.items(), start=1)
+    }
+    for label, (measure, marker, colour) in series.items():
+        for position, arm in enumerate(arms):
+            numbers = measured[arm].get(measure, [])
+            axes.plot(
+                [position] * len(numbers),
+                numbers,
+                marker,
+                color=colour,
+                fillstyle="none" if label else "full",
+                alpha=0.7,
+                label=label if position == 0 else "",
+            )
     compared = study_tables.yardsticks(study, measurements, panel.arms)
     shown = {name: row[panel.measure] for name, row in compared.items() if panel.measure in row}
     for number, (name, value) in enumerate(shown.items()):
@@ -73,9 +87,11 @@ def _(panel: Dots, axes, study, measurements):
         axes.axhline(value, linestyle=style, color=f"C{1 + number % 9}", label=name)
     axes.set_xticks(range(len(arms)), arms, rotation=30, ha="right", fontsize="small")
     axes.set_xlim(-0.5, len(arms) - 0.5)
-    axes.set_ylim(bottom=0)
+    axes.margins(y=0.1)
+    if panel.from_zero:
+        axes.set_ylim(0, axes.get_ylim()[1])
     axes.grid(axis="y", alpha=0.3)
-    if shown:
+    if shown or panel.beside:
         axes.legend(fontsize="small")
 
 
@@ -105,10 +121,13 @@ def _(panel: Lines, axes, study, measurements):
     projections = [(size, value) for size, value in projections if value is not None]
     if projections:
         axes.plot(*zip(*projections, strict=True), "k:", label="PCA")
-    for name, row in compared.items():
-        if panel.measure in row and not name.startswith("PCA"):
-            axes.axhline(row[panel.measure], linestyle="--", color="grey", linewidth=0.8)
-            axes.annotate(name, (ticks[-1], row[panel.measure]), ha="right", fontsize="x-small")
+    others = {
+        name: row[panel.measure]
+        for name, row in compared.items()
+        if panel.measure in row and not name.startswith("PCA")
+    }
+    for style, (name, value) in zip(YARDSTICK_STYLES, others.items(), strict=False):
+        axes.axhline(value, linestyle=style, color="grey", label=name)
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, map(str, ticks))
     axes.set(xlabel="units of the code")
