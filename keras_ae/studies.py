@@ -384,6 +384,27 @@ def _vae_configurations() -> Study:
     )
 
 
+# Of `scores.SCORES` and `scores.VARIATIONAL_SCORES`.
+_SCORES = (
+    "model",
+    "pca",
+    "reconstruction_probability",
+    "relative_error",
+    "rapp_sap",
+    "rapp_nap",
+    "latent_mahalanobis",
+    "pixel_angle",
+    "latent_angle",
+    "hidden_angle",
+)
+_SCORES_EXPLAINED = (
+    "`model` is the model's own score: mean squared error of the reconstruction, for the VAE the "
+    "negative ELBO at the posterior mean. `pca` is the error of PCA with as many components as the "
+    "code has units, fitted to the same images; `pixel_angle` does without the model, too. All are "
+    "described in `keras_ae/scores.py`."
+)
+
+
 def _anomaly() -> Study:
     # One digit is a tenth of the images, so it gets more epochs.
     epochs = {"batchnorm": (100, 15), "conv": (30, 8), "vae-baseline": (30, 8)}
@@ -405,11 +426,8 @@ def _anomaly() -> Study:
                             f"digit-{digit}",
                         )
                     )
-    columns = {
-        f"auroc_{score}{part}": f"AUROC `{score}`, {words}"
-        for score in ("model", "pca")
-        for part, words in (("", "mean"), ("_worst", "worst digit"))
-    }
+    columns = {f"auroc_{score}": f"AUROC `{score}`" for score in _SCORES}
+    worst = {f"auroc_{score}_worst": f"AUROC `{score}`" for score in _SCORES}
     lengths = ", ".join(f"`{name}` {one} and {most}" for name, (one, most) in epochs.items())
     return Study(
         name="anomaly",
@@ -420,25 +438,22 @@ def _anomaly() -> Study:
         f"one-class and leave-one-out: {lengths}; all else as in the recipes.",
         trials=tuple(trials),
         tables=tuple(
-            Table(
-                f"{words}. `model` is the model's own score: mean squared error of the "
-                "reconstruction, for the VAE the negative ELBO at the posterior mean. `pca` is the "
-                "error of PCA with as many components as the code has units, fitted to the same "
-                "images.",
-                columns,
-                arms=beginning,
-            )
-            for words, beginning in (
+            Table(f"{protocol}, {digits}. {_SCORES_EXPLAINED}", shown, arms=beginning)
+            for protocol, beginning in (
                 ("One-class", "one-class"),
                 ("Leave-one-digit-out", "leave-one-out"),
             )
+            for digits, shown in (("mean of the digits", columns), ("worst digit", worst))
         ),
         panels=tuple(
             Dots(
                 f"{beginning}: AUROC of the model's score, {words}",
                 f"auroc_model{part}",
                 beginning,
-                beside={"PCA": f"auroc_pca{part}"},
+                beside={
+                    "PCA": f"auroc_pca{part}",
+                    "hidden angle": f"auroc_hidden_angle{part}",
+                },
                 from_zero=False,
             )
             for part, words in (("", "mean"), ("_worst", "worst digit"))
