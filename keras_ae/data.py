@@ -213,8 +213,10 @@ def _prepare(name: str, builder, archives: Path | None) -> dict[str, Split]:
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         # TFDS would keep the unpacked archives under their own names, which are the same for
-        # several datasets, and take those of one for those of another.
-        with _one_at_a_time(builder), tempfile.TemporaryDirectory() as unpacked:
+        # several datasets, and take those of one for those of another. Where one archive is
+        # damaged, threads may still unpack the others while the directory is removed.
+        unpacking = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        with _one_at_a_time(builder), unpacking as unpacked:
             # A builder from before another process prepared the dataset does not know its splits.
             builder = _builder(name)
             builder.download_and_prepare(

@@ -158,7 +158,7 @@ def test_a_cosine_rises_and_falls_over_all_steps(digits):
     falling = 0.25 * (1 + np.cos(np.pi * np.array([95, 190, 379, 380]) / 380))
     np.testing.assert_allclose(rates, [0, 0.25, 0.5, *falling], rtol=1e-4, atol=1e-7)
     model.optimizer.iterations.assign(0)
-    model.fit(shuffled.dataset, epochs=20, callbacks=[shuffled], verbose=0)
+    model.fit(shuffled.dataset, epochs=20, shuffle=False, callbacks=[shuffled], verbose=0)
     assert int(model.optimizer.iterations) == 400
 
 
@@ -226,9 +226,9 @@ def test_loss_plot_is_redrawn_while_training_goes_on_and_at_the_end(tmp_path, mo
     shown = []
     monkeypatch.setattr(callbacks.figures, "save", lambda figure, path: shown.append(figure))
     plot = callbacks.LossPlot(tmp_path / "loss.png")
-    clock = iter([0.0, 0.0, 1.0, 49.0, 51.5, 51.5, 51.5, 60.0, 60.0])
+    clock = iter([0.0, 0.0, 1.0, 99.0, 101.5, 101.5, 101.5, 110.0, 110.0])
     monkeypatch.setattr(callbacks.time, "monotonic", lambda: next(clock))
-    # The first drawing takes a second, so the next has to wait for 50.
+    # The first drawing takes a second, so the next has to wait for 100.
     for epoch in range(3):
         plot.on_epoch_end(epoch, {"loss": 1.0 / (epoch + 1)})
     plot.on_train_end()
