@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from benchmarks.readme import RESULTS
 from keras_ae.files import write_json
 
-RESULTS = Path(__file__).parent / "results"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # A fresh interpreter for each: forking a process that has run TensorFlow or PyTorch is not safe.
 _SPAWN = multiprocessing.get_context("spawn")

@@ -17,13 +17,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.readme import table
 from keras_ae import data, recipes, revision, training
 from keras_ae.files import replacing, write_text
 from keras_ae.loading import load_run
 from keras_ae.recipes import Recipe
 from keras_ae.results import with_parts
 from keras_ae.runs import RUNS, Run
+from keras_ae.study_tables import lines
 
 SHIPPED = (
     "dense", "dense-tuned", "conv", "conv-tuned", "batchnorm", "batchnorm-tuned",
@@ -172,9 +172,9 @@ def _card(run: Run, recipe: Recipe, pictures: list[str], commit: str) -> str:
         caption="Validation images over their reconstructions"
         + (", and images decoded from draws of the prior." if len(pictures) > 1 else "."),
         export=export,
-        measured=table(["", *metrics], measured),
+        measured=lines(["", *metrics], measured),
         litert=export["litert"],
-        litert_files=table(["file", "bytes", "mse"], litert_files),
+        litert_files=lines(["file", "bytes", "mse"], litert_files),
         arguments=", ".join(f"{name}={value!r}" for name, value in recipe.arguments.items()),
         dataset=config["dataset"],
         versions=", ".join(f"{name} {value}" for name, value in config["versions"].items()),
@@ -219,7 +219,7 @@ def _results(runs: list[Run]) -> str:
             ]
         )
     header = ["recipe", "what", "source", "parameters", "live latent units", "test MSE"]
-    return table([*header, "PCA", "test negative ELBO"], rows)
+    return lines([*header, "PCA", "test negative ELBO"], rows)
 
 
 def _serving_example(served: Run) -> str:

@@ -5,20 +5,14 @@ The other benchmarks leave their numbers there. `benchmarks.pretrained` fills it
 
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from keras_ae.files import write_text
 from keras_ae.results import with_parts
+from keras_ae.study_tables import lines
 
 README = Path(__file__).parents[1] / "README.md"
 RESULTS = Path(__file__).parent / "results"
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Returns a table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _read(name: str) -> dict:
@@ -44,7 +38,7 @@ def _training() -> str:
             ]
         )
     header = ["model", "batch", "keras_ae", "PyTorch eager", "torch.compile", "Keras `fit`"]
-    return table([*header, "to PyTorch", "to Keras", "of GEMM peak"], rows)
+    return lines([*header, "to PyTorch", "to Keras", "of GEMM peak"], rows)
 
 
 def _scaling() -> str:
@@ -59,7 +53,7 @@ def _scaling() -> str:
         for family, result in results.items()
     ]
     columns = [f"{unit}, {size:,}" for unit in ("µs an image", "MiB") for size in sizes]
-    return table(["model", *columns], rows)
+    return lines(["model", *columns], rows)
 
 
 def _inference() -> str:
@@ -75,7 +69,7 @@ def _inference() -> str:
         for row in result["rows"]
         if row["operation"] == "reconstruct"
     ]
-    return table(["model", "operation", "batch", *names], rows)
+    return lines(["model", "operation", "batch", *names], rows)
 
 
 def _startup() -> str:
@@ -88,7 +82,7 @@ def _startup() -> str:
         for label, seconds in run["spent_seconds"].items()
     ]
     rows.append(["peak memory of it", f"{run['peak_memory_bytes'] / 2**20:,.0f} MiB"])
-    return table(["what", "measured"], rows)
+    return lines(["what", "measured"], rows)
 
 
 def _machine() -> str:
