@@ -1,5 +1,8 @@
 """The ways in which a command ends without its result, each told in one line."""
 
+import difflib
+from collections.abc import Collection
+
 
 class BadRequest(ValueError):
     """What was asked for cannot be done: nothing was changed, exit status 2."""
@@ -19,3 +22,17 @@ class Interrupted(RunFailed):
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
         self.signal_number = signal_number
+
+
+def check_known(kind: str, name: str, known: Collection[str], expected: str = "one of") -> None:
+    """Checks that something of a kind has that name.
+
+    Raises:
+        BadRequest: If there is none. The message names the nearest one.
+    """
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        raise BadRequest(
+            f"unknown {kind}, did you mean {near!r}? Expected {expected} {', '.join(known)}, "
+            f"received {name!r}"
+        )

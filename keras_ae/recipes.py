@@ -1,10 +1,9 @@
 """Named descriptions of the experiments: pure data, without TensorFlow."""
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 
-from keras_ae.errors import BadRequest
+from keras_ae.errors import BadRequest, check_known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -439,12 +438,7 @@ def get(name: str) -> Recipe:
     Raises:
         BadRequest: If there is none. The message names the nearest one.
     """
-    if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.0)[0]
-        raise BadRequest(
-            f"unknown recipe, did you mean {near!r}? Expected one of {', '.join(RECIPES)}, "
-            f"received {name!r}"
-        )
+    check_known("recipe", name, RECIPES)
     return RECIPES[name]
 
 

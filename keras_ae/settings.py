@@ -1,10 +1,9 @@
 """What an evaluation is made of and can be asked for: pure data, without TensorFlow."""
 
 import dataclasses
-import difflib
 import math
 
-from keras_ae.errors import BadRequest
+from keras_ae.errors import BadRequest, check_known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,12 +107,7 @@ class Settings:
 
     def __post_init__(self):
         for name in self.only:
-            if name not in STAGES:
-                near = difflib.get_close_matches(name, STAGES, n=1, cutoff=0.0)[0]
-                raise BadRequest(
-                    f"unknown stage, did you mean {near!r}? Expected some of {', '.join(STAGES)}, "
-                    f"received {name!r}"
-                )
+            check_known("stage", name, STAGES, "some of")
         integer = "an integer of at least"
         for name, good, expected in (
             ("noise_std", 0 < self.noise_std < math.inf, "a finite number above zero"),

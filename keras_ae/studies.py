@@ -1,10 +1,9 @@
 """The studies that put claims of the sources to the test: pure data, without TensorFlow."""
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from keras_ae import recipes
-from keras_ae.errors import BadRequest
+from keras_ae.errors import check_known
 from keras_ae.recipes import Recipe
 from keras_ae.study import SEEDS, Curves, Dots, Images, Lines, Study, Table, Trial
 
@@ -481,10 +480,5 @@ def get(name: str) -> Study:
     Raises:
         BadRequest: If there is none. The message names the nearest one.
     """
-    if name not in STUDIES:
-        near = difflib.get_close_matches(name, STUDIES, n=1, cutoff=0.0)[0]
-        raise BadRequest(
-            f"unknown study, did you mean {near!r}? Expected one of {', '.join(STUDIES)}, "
-            f"received {name!r}"
-        )
+    check_known("study", name, STUDIES)
     return STUDIES[name]

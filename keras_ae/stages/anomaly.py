@@ -8,6 +8,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from keras_ae import data, figures, metrics
 from keras_ae.scores import (
+    FIT_IMAGES,
     hidden_angle,
     latent_angle,
     latent_mahalanobis,
@@ -17,9 +18,8 @@ from keras_ae.scores import (
 from keras_ae.stages import Context, Rows, Section
 
 EXTREMES_DRAWN = 10
-# The quick ones, and enough images to learn from.
+# The quick ones.
 _SCORES = (relative_error, latent_mahalanobis, pixel_angle, latent_angle, hidden_angle)
-FIT_IMAGES = 10_000
 
 
 def run(context: Context) -> Section:
