@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from keras_ae import classifier, data, metrics, scores, training
 from keras_ae.stages import Context, denoise, elbo, generate, history, latent, reconstruct
@@ -191,7 +190,7 @@ def outliers(context: Context) -> Numbers:
         numbers[row] = {}
         for kind, others in strange.items():
             found = score(context.model, context.train_images, others)
-            numbers[row][f"auroc_{kind}"] = _auroc(own, found)
+            numbers[row][f"auroc_{kind}"] = metrics.auroc(own, found)
             numbers[row][f"times_{kind}"] = float(np.median(found) / np.median(own))
     return numbers
 
@@ -212,13 +211,8 @@ def anomaly(context: Context) -> Numbers:
         for prefix, split in splits.items():
             own, values = values[: len(split)], values[len(split) :]
             strange = ~np.isin(split.labels, context.recipe.train_classes)
-            found[f"{prefix}auroc_{name}"] = _auroc(own[~strange], own[strange])
+            found[f"{prefix}auroc_{name}"] = metrics.auroc(own[~strange], own[strange])
     return {MODEL: found}
-
-
-def _auroc(normal: np.ndarray, anomalous: np.ndarray) -> float:
-    is_anomalous = np.repeat([0, 1], [len(normal), len(anomalous)])
-    return float(roc_auc_score(is_anomalous, np.concatenate([normal, anomalous])))
 
 
 def pretraining(context: Context) -> Numbers:

@@ -1,6 +1,6 @@
 """Measures of reconstructions, codes and samples: pure functions over NumPy arrays.
 
-SciPy and TensorFlow are imported where they are used, so that training does without SciPy.
+SciPy, scikit-learn and TensorFlow are imported where they are used, so that training does without.
 """
 
 import dataclasses
@@ -228,6 +228,22 @@ def distance_to_uniform(counts: np.ndarray) -> float:
     """
     shares = np.asarray(counts) / np.sum(counts)
     return float(np.abs(shares - 1 / len(shares)).sum() / 2)
+
+
+def auroc(normal: np.ndarray, anomalous: np.ndarray) -> float:
+    """Returns the area under the receiver operating characteristic of a score of anomaly.
+
+    It is the share of all pairs of a normal and an anomalous image in which the anomalous one has
+    the higher score; 0.5 is chance.
+
+    Args:
+        normal: Scores of normal images, `[n]`.
+        anomalous: Scores of anomalous images, `[m]`.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    is_anomalous = np.repeat([0, 1], [len(normal), len(anomalous)])
+    return float(roc_auc_score(is_anomalous, np.concatenate([normal, anomalous])))
 
 
 def instability(losses: Sequence[float]) -> float:

@@ -210,6 +210,14 @@ def test_gradient_energy_of_an_edge_a_blurred_edge_and_a_dot():
     np.testing.assert_allclose(energies, [4, 4 / 3, 1], rtol=1e-6)
 
 
+def test_auroc_is_the_share_of_pairs_in_the_right_order():
+    rng = np.random.default_rng(0)
+    normal, anomalous = rng.normal(0, 1, 300), rng.normal(0.7, 2, 200).round(1)
+    higher = anomalous[:, None] > normal
+    assert metrics.auroc(normal, anomalous) == pytest.approx(higher.mean(), abs=1e-12)
+    assert metrics.auroc(normal, normal) == pytest.approx(0.5)  # Ties count half.
+
+
 def test_instability_counts_rises_only():
     assert metrics.instability([8, 4, 2, 1]) == 0
     assert metrics.instability([2, 1, 1.5, 1.5, 3]) == pytest.approx((0.5 + 1) / 4)

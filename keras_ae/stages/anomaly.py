@@ -4,7 +4,7 @@ import csv
 import io
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score
 
 from keras_ae import data, figures, metrics
 from keras_ae.scores import (
@@ -144,10 +144,10 @@ def _separation(
     rows = {}
     for name, (own, other) in pairs.items():
         is_other = np.repeat([0, 1], [len(own), len(other)])
-        both = np.concatenate([own, other])
+        values = np.concatenate([own, other])
         rows[name] = {
-            "auroc": float(roc_auc_score(is_other, both)),
-            "average_precision": float(average_precision_score(is_other, both)),
+            "auroc": metrics.auroc(own, other),
+            "average_precision": float(average_precision_score(is_other, values)),
         }
     return rows
 
