@@ -29,10 +29,10 @@ Contender = tuple[Callable[[], float], Callable[[], int], int]
 
 def _keras_ae(family: str, setup: dict, **overrides) -> Contender:
     with quiet_tensorflow():
-        from keras_ae import data, recipes, training
+        from keras_ae import data, devices, recipes, training
 
     recipe = recipes.get(family).override(**overrides)
-    training.use_threads(recipe)
+    devices.use_threads(recipe)
     # Its own copy, as `train.py` has it: one sent by another process would be in memory twice.
     images = data.load(full_train=True, train_images=setup["count"]).train.images
     model, shuffled = training.prepare(recipe, images)

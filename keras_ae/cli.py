@@ -135,10 +135,9 @@ def _evaluate(arguments: Sequence[str] | None) -> None:
             f"-z contradicts the run: expected {trained_dim} latent units, received {latent_dim}"
         )
 
-    training = _import_training()
-    training.use_device(device)
     with quiet_tensorflow():
-        from keras_ae import evaluation, report
+        from keras_ae import devices, evaluation, report
+    devices.use_device(device)
     content = evaluation.evaluate(run, settings)
     print(report.text(content, settings.only))
     print(f"saved to {run.evaluation_report}")

@@ -20,6 +20,7 @@ from keras_ae import (
     __version__,
     callbacks,
     data,
+    devices,
     evaluation,
     export,
     models,
@@ -164,9 +165,9 @@ def _carry_out(
     begin: Callable[[dict], None],
     with_exports: bool,
 ) -> dict[str, dict]:
-    use_device(settings["device"])
-    use_threads(recipe)
-    distribution = _distribution(settings["strategy"])
+    devices.use_device(settings["device"])
+    devices.use_threads(recipe)
+    distribution = devices.distribution(settings["strategy"])
     _check_plot(settings["plot"])
     if settings["tensorboard"] and importlib.util.find_spec("tensorboard") is None:
         raise BadRequest(
@@ -174,7 +175,7 @@ def _carry_out(
             'pip install ".[tensorboard]"'
         )
     dataset = data.load_for(recipe, settings["archives"])
-    _check_even(recipe.batch_size, len(dataset.train), distribution.num_replicas_in_sync)
+    devices.check_even(recipe.batch_size, len(dataset.train), distribution.num_replicas_in_sync)
     with distribution.scope():
         model, shuffled = prepare(recipe, dataset.train.images)
 
@@ -293,59 +294,6 @@ def _first_bad_step(
                     return f" at step {step}" if epoch == bad_epoch else ""
             first_step = 0
     return ""
-
-
-def use_device(device: str) -> None:
-    """Restricts TensorFlow to a kind of device.
-
-    Args:
-        device: `auto`, `cpu` or `gpu`.
-
-    Raises:
-        BadRequest: If there is no such device.
-    """
-    if device == "cpu":
-        tf.config.set_visible_devices([], "GPU")
-    elif device == "gpu" and not tf.config.list_physical_devices("GPU"):
-        raise BadRequest("--device gpu: expected a GPU that TensorFlow can use, received none")
-
-
-def use_threads(recipe: Recipe) -> None:
-    """Sets how many threads TensorFlow gives to one operation, if it has not begun to compute.
-
-    Later it cannot be changed any more, which costs speed and nothing else.
-    """
-    with contextlib.suppress(RuntimeError):
-        tf.config.threading.set_intra_op_parallelism_threads(recipe.threads_per_operation)
-
-
-def _distribution(strategy: str) -> tf.distribute.Strategy:
-    if strategy == "single":
-        return tf.distribute.get_strategy()
-    cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec()
-    machines = sum(cluster.num_tasks(job) for job in cluster.jobs)
-    if machines > 1:
-        raise BadRequest(
-            "--strategy mirrored: expected one machine, since fit of Keras 3 does not support "
-            f"more, received {machines} in TF_CONFIG"
-        )
-    devices = [device.name for device in tf.config.list_logical_devices("GPU")]
-    if devices:
-        return tf.distribute.MirroredStrategy(devices)
-    # By default one CPU device would be taken, and collectives that work once in a process.
-    devices = [device.name for device in tf.config.list_logical_devices("CPU")]
-    return tf.distribute.MirroredStrategy(devices, tf.distribute.ReductionToOneDevice())
-
-
-def _check_even(batch_size: int, images: int, replicas: int) -> None:
-    # Each device averages over its part. The mean of these means is that of the batch where the
-    # parts are equal; a device without any image would even bring in 0 / 0.
-    for size in (min(batch_size, images), images % batch_size):
-        if size % replicas:
-            raise BadRequest(
-                f"--strategy mirrored: expected batches that split evenly over {replicas} devices, "
-                f"received one of {size} images; change --batch-size or --train-images"
-            )
 
 
 def _check_plot(plot: str | None) -> None:
