@@ -36,9 +36,9 @@ def _sharper(found: Found) -> str:
 
     return only_for(
         {
-            "the source's pair, whose codes have 64 and 5 numbers": sharper("conv-64", "dense-5"),
-            "codes of 64 numbers each": sharper("conv-64", "dense-64"),
-            "codes of 5 numbers each": sharper("conv-5", "dense-5"),
+            "the source's pair (codes of 64 and of 5 numbers)": sharper("conv-64", "dense-5"),
+            "equal codes of 64 numbers": sharper("conv-64", "dense-64"),
+            "equal codes of 5 numbers": sharper("conv-5", "dense-5"),
         }
     )
 
@@ -51,8 +51,8 @@ def _structure(found: Found) -> str:
 
     return only_for(
         {
-            "codes of 64 numbers": better("conv-64", "dense-64"),
-            "codes of 5 numbers": better("conv-5", "dense-5"),
+            "equal codes of 64 numbers": better("conv-64", "dense-64"),
+            "equal codes of 5 numbers": better("conv-5", "dense-5"),
         }
     )
 
@@ -192,6 +192,7 @@ CLAIMS = (
         "dense-vs-conv",
         {
             "ssim": ("dense-5", "conv-5", "dense-64", "conv-64"),
+            "mse": ("dense-5", "conv-5", "dense-64", "conv-64"),
             "recognised": ("dense-5", "conv-5", "dense-64", "conv-64"),
         },
         _structure,
