@@ -27,7 +27,7 @@ from keras_ae.study_tables import lines
 
 SHIPPED = (
     "dense", "dense-tuned", "conv", "conv-tuned", "batchnorm", "batchnorm-tuned",
-    "mlp", "mlp-tuned", "lstm", "vae-baseline", "vae-optimized",
+    "mlp", "mlp-tuned", "lstm", "lstm-tuned", "vae-baseline", "vae-optimized", "vae-tuned",
 )  # fmt: skip
 # All models in both formats would take more than 25 MB.
 WITHOUT_SAVED_MODEL = ("batchnorm", "mlp", *(name for name in SHIPPED if name.endswith("-tuned")))
