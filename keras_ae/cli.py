@@ -150,8 +150,7 @@ def _evaluate_study(study: Study) -> None:
     files = StudyFiles(study.name)
     check_writable(files.directory)
     measurements = files.read()
-    missing = study.missing(measurements)
-    if len(missing) == len(study.trials):
+    if len(study.missing(measurements)) == len(study.trials):
         raise BadRequest(
             f"expected measurements of the study in {files.measurements}, received none: "
             f"python train.py --study {study.name}"
@@ -159,8 +158,8 @@ def _evaluate_study(study: Study) -> None:
     write_text(files.table, study_tables.markdown(study, measurements))
     write_text(files.rows, study_tables.rows_csv(study, measurements))
     figures.save(study_figures.draw(study, measurements), files.figure)
-    if missing:
-        print(f"not measured yet: {', '.join(trial.name for trial in missing)}")
+    if missing := study_tables.missing_by_arm(study, measurements):
+        print(f"not measured yet: {missing}")
     print(f"saved {files.table}, {files.rows} and {files.figure}")
 
 

@@ -446,16 +446,18 @@ def _anomaly() -> Study:
         ),
         panels=tuple(
             Dots(
-                f"{beginning}: AUROC of the model's score, {words}",
+                f"{beginning}: AUROC, {words}",
                 f"auroc_model{part}",
                 beginning,
+                label="the model's own score",
                 beside={
                     "PCA": f"auroc_pca{part}",
                     "hidden angle": f"auroc_hidden_angle{part}",
+                    "pixel angle, no model": f"auroc_pixel_angle{part}",
                 },
                 from_zero=False,
             )
-            for part, words in (("", "mean"), ("_worst", "worst digit"))
+            for part, words in (("", "mean of the digits"), ("_worst", "worst digit"))
             for beginning in ("one-class", "leave-one-out")
         ),
     )

@@ -63,12 +63,12 @@ def _(panel: Curves, axes, study, measurements):
 def _(panel: Dots, axes, study, measurements):
     measured = study_tables.values(study, measurements)
     arms = [arm for arm in study.arms if arm.startswith(panel.arms)]
-    series = {"": (panel.measure, "o", "tab:blue")}
+    series = {panel.label: (panel.measure, "o", "C0", "full")}
     series |= {
-        label: (measure, "D", f"C{number}")
+        label: (measure, "D", f"C{number}", "none")
         for number, (label, measure) in enumerate(panel.beside.items(), start=1)
     }
-    for label, (measure, marker, colour) in series.items():
+    for label, (measure, marker, colour, fill) in series.items():
         for position, arm in enumerate(arms):
             numbers = measured[arm].get(measure, [])
             axes.plot(
@@ -76,7 +76,7 @@ def _(panel: Dots, axes, study, measurements):
                 numbers,
                 marker,
                 color=colour,
-                fillstyle="none" if label else "full",
+                fillstyle=fill,
                 alpha=0.7,
                 label=label if position == 0 else "",
             )

@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from keras_ae.study import Study, Table
@@ -86,7 +87,7 @@ def spread(numbers: Sequence[float]) -> str:
 
 def markdown(study: Study, measurements: Mapping[str, dict]) -> str:
     """Returns `table.md`."""
-    missing = study.missing(measurements)
+    missing = missing_by_arm(study, measurements)
     commits = sorted(
         {
             str(measurements[trial.name]["commit"])
@@ -101,10 +102,7 @@ def markdown(study: Study, measurements: Mapping[str, dict]) -> str:
     ]
     parts = [f"# {study.name}", study.question, study.protocol]
     if missing:
-        parts.append(
-            f"**Incomplete: {len(missing)} of {len(study.trials)} trainings are not measured yet** "
-            f"({', '.join(trial.name for trial in missing)})."
-        )
+        parts.append(f"**Incomplete.** Trainings that are not measured yet, by arm: {missing}.")
     parts.append(
         "Mean ± sample standard deviation over the seeds. Test split, unless a column says "
         "otherwise; nothing was chosen by it."
@@ -120,6 +118,13 @@ def markdown(study: Study, measurements: Mapping[str, dict]) -> str:
     if commits:
         parts.append(f"Trained by commit {', '.join(f'`{commit}`' for commit in commits)}.")
     return "\n\n".join(parts) + "\n"
+
+
+def missing_by_arm(study: Study, measurements: Mapping[str, dict]) -> str:
+    """Returns how many trainings of each arm are not measured yet, and nothing if all are."""
+    missing = Counter(trial.arm for trial in study.missing(measurements))
+    planned = Counter(trial.arm for trial in study.trials)
+    return ", ".join(f"{arm} {count} of {planned[arm]}" for arm, count in missing.items())
 
 
 def table_of_arms(study: Study, measurements: Mapping[str, dict], table: Table) -> str:

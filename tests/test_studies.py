@@ -262,7 +262,7 @@ def test_an_unfinished_study_says_what_is_missing(finished):
     measurements = files.read()
     del measurements["dense-64-seed-1"]
     text = study_tables.markdown(study, measurements)
-    assert "**Incomplete: 1 of 4 trainings are not measured yet** (dense-64-seed-1)." in text
+    assert "not measured yet, by arm: dense-64 1 of 2." in text
     assert "| `dense-64` | 1 |" in text
 
 
@@ -318,7 +318,7 @@ def test_evaluation_reads_what_was_measured_without_tensorflow_and_repeats(
     for _ in range(2):
         result = script("-c", program, PROJECT, "--study", "dense-vs-conv", cwd=tmp_path)
         assert result.returncode == 0, result.stderr
-        assert "not measured yet: dense-5-seed-1, " in result.stdout
+        assert "not measured yet: dense-5 2 of 3, " in result.stdout
         paths = (place.table, place.rows, place.figure)
         written.append([path.read_bytes() for path in paths])
         assert all(written[-1])
