@@ -24,7 +24,7 @@ def values(study: Study, measurements: Mapping[str, dict]) -> Values:
     """Returns what was measured of the models.
 
     Where an arm has parts, a measure is the mean over the parts, and `<measure>_worst` its
-    lowest value among them.
+    lowest value among them. A seed counts when all of its parts are measured.
 
     Args:
         study: What was measured.
@@ -35,6 +35,7 @@ def values(study: Study, measurements: Mapping[str, dict]) -> Values:
     """
     by_seed: dict[str, dict[str, dict[int, list[float]]]] = {arm: {} for arm in study.arms}
     has_parts = set()
+    planned = Counter((trial.arm, trial.recipe.seed) for trial in study.trials)
     for trial in study.trials:
         if trial.is_measured(measurements):
             for name, value in measurements[trial.name]["numbers"].get(MODEL, {}).items():
@@ -46,9 +47,11 @@ def values(study: Study, measurements: Mapping[str, dict]) -> Values:
     for arm, by_measure in by_seed.items():
         found[arm] = {}
         for name, seeds in by_measure.items():
-            found[arm][name] = [statistics.fmean(parts) for parts in seeds.values()]
-            if arm in has_parts:
-                found[arm][f"{name}_worst"] = [min(parts) for parts in seeds.values()]
+            whole = [parts for seed, parts in seeds.items() if len(parts) == planned[arm, seed]]
+            if whole:
+                found[arm][name] = [statistics.fmean(parts) for parts in whole]
+                if arm in has_parts:
+                    found[arm][f"{name}_worst"] = [min(parts) for parts in whole]
     return found
 
 

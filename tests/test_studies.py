@@ -289,6 +289,8 @@ def test_parts_of_an_arm_are_averaged_before_the_seeds():
     found = study_tables.values(study, measurements)["dense-5"]
     assert found["auroc"] == pytest.approx([0.6, 0.9])
     assert found["auroc_worst"] == [0.5, 0.8]
+    del measurements[study.trials[3].name]
+    assert study_tables.values(study, measurements)["dense-5"]["auroc"] == [0.6]
 
 
 def test_evaluation_reads_what_was_measured_without_tensorflow_and_repeats(
