@@ -426,7 +426,7 @@ def _anomaly() -> Study:
                         )
                     )
     columns = {f"auroc_{score}": f"AUROC `{score}`" for score in _SCORES}
-    worst = {f"auroc_{score}_worst": f"AUROC `{score}`" for score in _SCORES}
+    worst = {f"auroc_{score}_worst": f"worst AUROC `{score}`" for score in _SCORES}
     lengths = ", ".join(f"`{name}` {one} and {most}" for name, (one, most) in epochs.items())
     return Study(
         name="anomaly",
