@@ -202,7 +202,7 @@ CLAIMS = (
         "A code of 4 to 8 is the best choice, and denoises best.",
         "bottleneck",
         {
-            f"denoised_{strength}": tuple(f"{group}-{size}" for group in GROUPS for size in (8, 32))
+            f"denoised_{strength}": tuple(f"{group}-{size}" for group in GROUPS for size in (8, 64))
             for strength in (0.2, 0.5)
         },
         _best_size,
