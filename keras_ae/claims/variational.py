@@ -55,12 +55,11 @@ def _rate_matters(found: Found) -> str:
 
     return only_for(
         {
-            "for the speed": differ("epochs_to_settle"),
-            "for the stability": differ("train_instability"),
-            "for the reconstruction": differ("mse"),
-        },
-        "",
-    ).replace("  ", " ")
+            "the speed": differ("epochs_to_settle"),
+            "the stability": differ("train_instability"),
+            "the reconstruction": differ("mse"),
+        }
+    )
 
 
 def _regular(found: Found) -> str:
@@ -85,18 +84,14 @@ def _better_encoder(found: Found) -> str:
 
 
 def _excess(found: Found) -> str:
-    worse = {
-        "likelihood": ("nll", False),
-        "samples": ("frechet", False),
-        "reconstructions": ("mse", False),
-    }
+    measures = {"the likelihood": "nll", "the samples": "frechet", "the reconstruction": "mse"}
     return only_for(
         {
             words: all(
                 below(found(arm, measure), found("heavy-dropout", measure))
                 for arm in ("baseline", "dropout")
             )
-            for words, (measure, _) in worse.items()
+            for words, measure in measures.items()
         }
     )
 
