@@ -56,7 +56,8 @@ def _(panel: Curves, axes, study, measurements):
     axes.set(xlabel="epoch (dashed: validation)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    # Beside the curves, which leave no corner free.
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
 
 
 @_draw.register
