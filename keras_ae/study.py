@@ -81,13 +81,13 @@ class Curves:
     Attributes:
         title: With the unit.
         loss: Name of the training loss.
-        arms: How the names of the arms in it begin.
+        arms: How the names of the arms in it begin; several ways in a tuple.
         logarithmic: Whether the axis of the losses is.
     """
 
     title: str
     loss: str = "loss"
-    arms: str = ""
+    arms: str | tuple[str, ...] = ""
     logarithmic: bool = False
 
 

@@ -185,7 +185,7 @@ CLAIMS = (
         "004.8",
         "Dropout makes the curve of the training loss unstable.",
         "vae-configurations",
-        {"train_instability": SEVEN[:4]},
+        dict.fromkeys(("train_instability", "instability"), SEVEN[:4]),
         lambda found: _with_dropout(found, "train_instability", rises=True),
         "The training loss rises more from epoch to epoch, on average, in every seed.",
         "A look within the epochs.",
