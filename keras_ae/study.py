@@ -98,7 +98,7 @@ class Dots:
     Attributes:
         title: With the unit.
         measure: What is drawn.
-        arms: How the names of the arms in it begin.
+        arms: How the names of the arms in it begin; several ways in a tuple.
         label: What the dots are called where others are beside them.
         beside: Other measures of the same arms, drawn as hollow dots, by their label.
         from_zero: Whether the axis begins at zero.
@@ -106,7 +106,7 @@ class Dots:
 
     title: str
     measure: str
-    arms: str = ""
+    arms: str | tuple[str, ...] = ""
     label: str = ""
     beside: Mapping[str, str] = dataclasses.field(default_factory=dict)
     from_zero: bool = True

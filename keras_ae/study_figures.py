@@ -15,6 +15,7 @@ from keras_ae import study_tables
 from keras_ae.study import Curves, Dots, Images, Lines, Study
 
 PANELS_IN_A_ROW = 3
+IMAGES_IN_A_ROW = 10
 YARDSTICK_STYLES = ("--", ":", "-.")
 
 
@@ -151,7 +152,7 @@ def _(panel: Images, axes, study, measurements):
     axes.axis("off")
     if not rows:
         return
-    picture = np.block([list(images) for images in rows.values()])
+    picture = np.block([list(images[:IMAGES_IN_A_ROW]) for images in rows.values()])
     axes.imshow(255 - picture, cmap="gray", vmin=0, vmax=255, aspect="equal")
     for position, label in enumerate(rows):
         axes.text(-4, 28 * position + 14, label, ha="right", va="center", fontsize="small")

@@ -56,14 +56,14 @@ def values(study: Study, measurements: Mapping[str, dict]) -> Values:
 
 
 def yardsticks(
-    study: Study, measurements: Mapping[str, dict], arms: str = ""
+    study: Study, measurements: Mapping[str, dict], arms: str | tuple[str, ...] = ""
 ) -> dict[str, dict[str, float]]:
     """Returns what was measured of the yardsticks: by name and measure, the mean over the trials.
 
     Args:
         study: What was measured.
         measurements: Measurements by the name of the trial.
-        arms: How the names of the arms begin whose yardsticks these are.
+        arms: How the names of the arms begin whose yardsticks these are; several ways in a tuple.
     """
     found: dict[str, dict[str, list[float]]] = {}
     for trial in study.trials:
