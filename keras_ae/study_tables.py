@@ -84,6 +84,8 @@ def spread(numbers: Sequence[float]) -> str:
     deviation = statistics.stdev(numbers) if len(numbers) > 1 else 0.0
     if deviation == 0:
         return f"{mean:,.0f}" if mean == round(mean) else f"{mean:.4g}"
+    if max(abs(mean), deviation) < 1e-4:
+        return f"{mean:.1e} ± {deviation:.1e}"
     decimals = max(0, 1 - math.floor(math.log10(deviation)))
     return f"{mean:.{decimals}f} ± {deviation:.{decimals}f}"
 

@@ -257,6 +257,21 @@ def test_table_has_mean_and_spread_of_the_seeds_and_all_rows(finished):
     assert [float(row["mse"]) for row in rows[::2][:2]] == numbers
 
 
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ([0.02, 0.03, 0.04], "0.030 ± 0.010"),
+        ([97.383, 97.517], "97.450 ± 0.095"),
+        ([1250.0, 1350.0], "1300 ± 71"),
+        ([0.0, 0.0000002], "1.0e-07 ± 1.4e-07"),
+        ([0.0168], "0.0168"),
+        ([64, 64, 64], "64"),
+    ],
+)
+def test_spread_has_two_digits_of_the_deviation(numbers, expected):
+    assert study_tables.spread(numbers) == expected
+
+
 def test_an_unfinished_study_says_what_is_missing(finished):
     study, files = finished
     measurements = files.read()
