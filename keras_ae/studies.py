@@ -10,6 +10,8 @@ from keras_ae.study import SEEDS, Curves, Dots, Images, Lines, Study, Table, Tri
 # The longest training of all studies: shorten it here.
 VAE_EPOCHS = 50
 BOTTLENECK_EPOCHS = 20
+# Arms of `vae-configurations`; their recipes begin with `vae-`.
+SEVEN = ("baseline", "deeper", "dropout", "deeper-dropout", "channels", "fast", "optimized")
 NOISE = 0.2
 
 
@@ -290,17 +292,7 @@ def _bottleneck() -> Study:
 
 
 def _vae_configurations() -> Study:
-    names = (
-        "vae-baseline",
-        "vae-deeper",
-        "vae-dropout",
-        "vae-deeper-dropout",
-        "vae-channels",
-        "vae-fast",
-        "vae-optimized",
-    )
-    seven = {name.removeprefix("vae-"): (name, {}) for name in names}
-    arms = seven | {
+    arms = {arm: (f"vae-{arm}", {}) for arm in SEVEN} | {
         "relu-mean": ("vae-baseline", {"code_activation": "relu"}),
         "heavy-dropout": ("vae-baseline", {"dropout": 0.75}),
         "no-kl": ("vae-baseline", {"beta": 0.0}),
@@ -375,14 +367,12 @@ def _vae_configurations() -> Study:
         ),
         panels=(
             # The other arms are so far off that these would not be told apart.
-            Curves(
-                "reconstruction loss (BCE), nats per image", "reconstruction_loss", tuple(seven)
-            ),
-            Curves("KL divergence, nats per image", "kl_loss", tuple(seven)),
+            Curves("reconstruction loss (BCE), nats per image", "reconstruction_loss", SEVEN),
+            Curves("KL divergence, nats per image", "kl_loss", SEVEN),
             Dots(
                 "negative log-likelihood, binarized, nats per image",
                 "nll",
-                (*seven, "dense-encoder"),
+                (*SEVEN, "dense-encoder"),
                 from_zero=False,
             ),
             Dots("Fréchet distance of the samples", "frechet"),
