@@ -9,6 +9,7 @@ from keras_ae.study import Study
 HOLDS = "holds"
 FAILS = "does not hold"
 NOT_YET = "not yet measured"
+CLEAR = 0.95  # Share of reconstructions that the classifier has to recognise.
 
 
 class NotMeasured(LookupError):

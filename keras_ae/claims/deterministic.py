@@ -1,8 +1,7 @@
 """Claims of the sources 000 to 002: recurrent, convolutional and batch-normalized autoencoders."""
 
-from keras_ae.claims.claim import Claim, Found, below, only_for, verdict
+from keras_ae.claims.claim import CLEAR, Claim, Found, below, only_for, verdict
 
-CLEAR = 0.95  # Share of reconstructions that the classifier has to recognise.
 _LSTM = ("linear", "tanh", "relu")
 _PCA_64 = "PCA, 64 components"
 _RATES = (0.05, 0.01, 0.003, 0.001)

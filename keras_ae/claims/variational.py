@@ -1,9 +1,8 @@
 """Claims of source 004: seven configurations of a variational autoencoder."""
 
-from keras_ae.claims.claim import FAILS, HOLDS, Claim, Found, below, only_for, verdict
+from keras_ae.claims.claim import CLEAR, FAILS, HOLDS, Claim, Found, below, only_for, verdict
 from keras_ae.studies import SEVEN
 
-CLEAR = 0.95  # Share of reconstructions that the classifier has to recognise.
 BLANK = 0.05  # Share of blank samples from which on they count as frequent.
 DULL = 0.7  # Gradient energy, as a share of the real images', below which detail is lacking.
 _STEPS = {"baseline": "to `deeper`", "dropout": "to `deeper-dropout`"}
