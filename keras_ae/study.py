@@ -153,6 +153,8 @@ class Study:
         trials: What is trained, in this order.
         tables: What is shown of the measurements in Markdown.
         panels: What is drawn of them, from left to right and from top to bottom.
+        level: A validation loss. Where it is given, the measure `epochs_to_level` is the first
+            epoch, from 1, in which a training has it or less.
     """
 
     name: str
@@ -161,6 +163,7 @@ class Study:
     trials: tuple[Trial, ...]
     tables: tuple[Table, ...]
     panels: tuple[Curves | Dots | Lines | Images, ...]
+    level: float | None = None
 
     @property
     def arms(self) -> list[str]:

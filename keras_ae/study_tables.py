@@ -38,7 +38,7 @@ def values(study: Study, measurements: Mapping[str, dict]) -> Values:
     planned = Counter((trial.arm, trial.recipe.seed) for trial in study.trials)
     for trial in study.trials:
         if trial.is_measured(measurements):
-            for name, value in measurements[trial.name]["numbers"].get(MODEL, {}).items():
+            for name, value in _numbers(study, measurements[trial.name]).items():
                 seeds = by_seed[trial.arm].setdefault(name, {})
                 seeds.setdefault(trial.recipe.seed, []).append(value)
         if trial.part:
@@ -52,6 +52,15 @@ def values(study: Study, measurements: Mapping[str, dict]) -> Values:
                 found[arm][name] = [statistics.fmean(parts) for parts in whole]
                 if arm in has_parts:
                     found[arm][f"{name}_worst"] = [min(parts) for parts in whole]
+    return found
+
+
+def _numbers(study: Study, measurement: Mapping) -> dict[str, float]:
+    found = dict(measurement["numbers"].get(MODEL, {}))
+    if study.level is not None:
+        for epoch, loss in enumerate(measurement["curves"].get("val_loss", ()), start=1):
+            if loss <= study.level:
+                return found | {"epochs_to_level": epoch}
     return found
 
 
@@ -169,7 +178,7 @@ def rows_csv(study: Study, measurements: Mapping[str, dict]) -> str:
             "commit": found["commit"],
             "seconds": round(found["seconds"], 1),
         }
-        trained.append(facts | found["numbers"].get(MODEL, {}))
+        trained.append(facts | _numbers(study, found))
         for name, numbers in found["numbers"].items():
             if name != MODEL:
                 row = {"arm": name, "part": trial.part} | numbers

@@ -46,6 +46,7 @@ def measured(study, value) -> dict[str, dict]:
                     "measures": trial.measures,
                     "recipe": dataclasses.asdict(trial.recipe),
                     "numbers": numbers(trial),
+                    "curves": {},
                 }
                 for trial in study.trials
             }

@@ -272,6 +272,18 @@ def test_spread_has_two_digits_of_the_deviation(numbers, expected):
     assert study_tables.spread(numbers) == expected
 
 
+def test_epoch_in_which_a_level_is_reached_is_counted_where_it_is(finished):
+    study, files = finished
+    study = dataclasses.replace(study, level=2.0)
+    measurements = files.read()
+    for seed, losses in enumerate(([3.0, 2.0, 2.5, 1.0], [3.0, 2.1])):
+        measurements[f"dense-5-seed-{seed}"]["curves"]["val_loss"] = losses
+    assert study_tables.values(study, measurements)["dense-5"]["epochs_to_level"] == [2]
+    rows = list(csv.DictReader(io.StringIO(study_tables.rows_csv(study, measurements))))
+    epochs = {row["trial"]: row["epochs_to_level"] for row in rows}
+    assert (epochs["dense-5-seed-0"], epochs["dense-5-seed-1"]) == ("2", "")
+
+
 def test_an_unfinished_study_says_what_is_missing(finished):
     study, files = finished
     measurements = files.read()
