@@ -13,6 +13,7 @@ from keras_ae.interrupts import Interrupts
 from keras_ae.quiet import quiet_tensorflow
 from keras_ae.runs import Run, StudyFiles
 from keras_ae.settings import Settings
+from keras_ae.studies import NLL_IMAGES
 from keras_ae.study import Study, Trial
 
 with quiet_tensorflow():
@@ -21,7 +22,6 @@ with quiet_tensorflow():
 
 # Enough to draw and to compare; the numbers are taken from the whole ones.
 CURVE_DIGITS = 6
-NLL_IMAGES = 500
 # As it was when the code was read.
 COMMIT = revision.commit()
 
