@@ -101,6 +101,7 @@ def _batchnorm_rate() -> Study:
         ),
         panels=(
             Curves("mean squared error per pixel", arms="rate", logarithmic=True),
+            Curves("the same without batch normalization", arms="plain", logarithmic=True),
             Dots("test MSE", "mse"),
             Dots("instability of the validation loss", "instability"),
         ),
@@ -136,6 +137,7 @@ def _dense_vs_conv() -> Study:
         panels=(
             Dots("test MSE", "mse"),
             Dots("sharpness, 1 is that of the originals", "sharpness"),
+            Dots("structural similarity (SSIM), 1 is equality", "ssim"),
             Images("reconstructions, first seed", "reconstructions"),
         ),
     )
@@ -184,6 +186,7 @@ def _lstm_activations() -> Study:
         panels=(
             Curves("mean squared error per pixel", logarithmic=True),
             Dots("test MSE", "mse"),
+            Dots("sharpness, 1 is that of the originals", "sharpness"),
             Images("reconstructions, first seed", "reconstructions"),
         ),
     )

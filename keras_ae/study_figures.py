@@ -14,14 +14,14 @@ from matplotlib.ticker import MaxNLocator
 from keras_ae import study_tables
 from keras_ae.study import Curves, Dots, Images, Lines, Study
 
-PANELS_IN_A_ROW = 3
+PANELS_IN_A_ROW = 2  # More would be too small to read on a page.
 IMAGES_IN_A_ROW = 10
 YARDSTICK_STYLES = ("--", ":", "-.")
 
 
 def draw(study: Study, measurements: Mapping[str, dict]) -> Figure:
     """Returns the figure with all panels of a study."""
-    columns = 2 if len(study.panels) == 4 else min(PANELS_IN_A_ROW, len(study.panels))
+    columns = min(PANELS_IN_A_ROW, len(study.panels))
     rows = -(-len(study.panels) // columns)
     figure = Figure(figsize=(5.4 * columns, 4.2 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).flatten()
@@ -57,8 +57,7 @@ def _(panel: Curves, axes, study, measurements):
     axes.set(xlabel="epoch (dashed: validation)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    # Beside the curves, which leave no corner free.
-    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+    _legend_beside(axes)
 
 
 @_draw.register
@@ -93,7 +92,9 @@ def _(panel: Dots, axes, study, measurements):
     if panel.from_zero:
         axes.set_ylim(0, axes.get_ylim()[1])
     axes.grid(axis="y", alpha=0.3)
-    if shown or panel.beside:
+    if panel.beside:
+        _legend_beside(axes)
+    elif shown:
         axes.legend(fontsize="small")
 
 
@@ -156,6 +157,11 @@ def _(panel: Images, axes, study, measurements):
     axes.imshow(255 - picture, cmap="gray", vmin=0, vmax=255, aspect="equal")
     for position, label in enumerate(rows):
         axes.text(-4, 28 * position + 14, label, ha="right", va="center", fontsize="small")
+
+
+def _legend_beside(axes: Axes) -> None:
+    # Curves and dots may leave no corner free.
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def unpack(text: str) -> np.ndarray:
