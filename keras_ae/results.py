@@ -62,18 +62,15 @@ def with_parts(text: str, parts: dict[str, str], command: str) -> str:
 
 
 def _overview(verdicts: dict[str, str]) -> str:
-    kinds = Counter(
-        verdict if verdict in (HOLDS, FAILS, NOT_YET) else "holds only in part"
-        for verdict in verdicts.values()
-    )
-    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    plurals = {HOLDS: "hold", FAILS: "do not hold", NOT_YET: "are not yet measured"}
+    kinds = Counter(plurals.get(verdict, "hold only in part") for verdict in verdicts.values())
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     rows = [
         [name, claim.words, f"[{claim.study}](#{claim.study})", f"**{verdicts[name]}**"]
         for name, claim in CLAIMS.items()
     ]
-    return (
-        f"Of {len(CLAIMS)} claims, verdicts: {counts}. {len(UNTESTED)} more cannot be tested.\n\n"
-        + lines(["claim", "in our words", "study", "verdict"], rows)
+    return f"Of {len(CLAIMS)} claims, {counts}. {len(UNTESTED)} more cannot be tested.\n\n" + lines(
+        ["claim", "in our words", "study", "verdict"], rows
     )
 
 
@@ -107,7 +104,7 @@ def _numbers(claim: Claim, study: Study, found: Found) -> str:
     headings = {
         measure: heading for table in study.tables for measure, heading in table.columns.items()
     }
-    shown = []
+    shown, seeds = [], set()
     for measure, rows in claim.shown.items():
         cells = []
         for row in rows:
@@ -115,11 +112,13 @@ def _numbers(claim: Claim, study: Study, found: Found) -> str:
                 numbers = found(row, measure)
             except NotMeasured:
                 return NOT_YET
-            name = f"`{row}`" if row in study.arms else row
-            seeds = f" (n = {len(numbers)})" if row in study.arms else ""
-            cells.append(f"{name} {spread(numbers)}{seeds}")
+            if row in study.arms:
+                seeds.add(len(numbers))
+                row = f"`{row}`"
+            cells.append(f"{row} {spread(numbers)}")
         shown.append(f"{headings[measure]}: {'; '.join(cells)}")
-    return "<br>".join(shown)
+    fewest_to_most = " to ".join(map(str, sorted({min(seeds), max(seeds)})))
+    return "<br>".join([*shown, f"n = {fewest_to_most}"])
 
 
 def _untested() -> str:

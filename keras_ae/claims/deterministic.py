@@ -156,7 +156,8 @@ CLAIMS = (
         "lstm-activations",
         {"recognised": (*_LSTM, _PCA_64, "originals")},
         lambda found: only_for({arm: min(found(arm, "recognised")) >= CLEAR for arm in _LSTM}),
-        f"After 10 epochs a classifier gives {CLEAR:.0%} of the reconstructions their label.",
+        f"After 10 epochs a classifier gives {100 * CLEAR:.0f} % of the reconstructions their "
+        "label.",
         "A classifier that was trained on blurred digits.",
     ),
     Claim(
@@ -229,8 +230,8 @@ CLAIMS = (
             },
             "with",
         ),
-        f"Every seed has a lower error than PCA with 32, and {CLEAR:.0%} of its reconstructions "
-        "are recognised, at the source's rate of 0.05 and at lower ones.",
+        f"Every seed has a lower error than PCA with 32, and {100 * CLEAR:.0f} % of its "
+        "reconstructions are recognised, at the source's rate of 0.05 and at lower ones.",
         "A decay of the rate, or another moment to stop.",
     ),
     Claim(

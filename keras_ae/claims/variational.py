@@ -146,8 +146,8 @@ CLAIMS = (
             "sharpness": ("baseline", "PCA, 32 components"),
         },
         lambda found: _clear(found, "baseline"),
-        f"{CLEAR:.0%} are recognised and the gradient energy is {DULL:.0%} of the originals' or "
-        "more, in every seed.",
+        f"{100 * CLEAR:.0f} % are recognised and the gradient energy is {100 * DULL:.0f} % of the "
+        "originals' or more, in every seed.",
         "Judgement by people.",
     ),
     Claim(
@@ -160,8 +160,8 @@ CLAIMS = (
             "frechet": ("baseline", "relu-mean", _REAL),
         },
         _blank,
-        f"{BLANK:.0%} of the samples are blank, or their gradient energy is {DULL:.0%} of that of "
-        "real digits or less, in every seed.",
+        f"{100 * BLANK:.0f} % of the samples are blank, or their gradient energy is "
+        f"{100 * DULL:.0f} % of that of real digits or less, in every seed.",
         "The source's code, if it has another fault than a ReLU on the posterior mean.",
     ),
     Claim(
