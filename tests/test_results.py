@@ -141,6 +141,9 @@ def test_page_is_that_of_the_measurements_and_its_words_agree(tmp_path, monkeypa
     verdicts = results.write(copy)
     assert copy.read_text("utf-8") == page
 
+    assert re.search(r"^Of \d+ claims, [^.]+\.", page, re.MULTILINE).group() in (
+        PROJECT / "README.md"
+    ).read_text("utf-8")
     by_hand = re.sub(r"<!-- ([\w -]+): written by .*?<!-- end of \1 -->", "", page, flags=re.DOTALL)
     for name, words in re.findall(r"\((\d{3}\.\d+) (holds only|holds|does not hold)", by_hand):
         assert verdicts[name].startswith(words), name
