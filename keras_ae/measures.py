@@ -102,7 +102,7 @@ def denoising(context: Context) -> Numbers:
     rows = {
         MODEL: "model",
         pca_name(context.model.latent_dim): "pca",
-        "Wiener shrinkage": "wiener",
+        "Wiener filter": "wiener",
         "noisy input": "noisy",
     }
     _, sweep = denoise.run(context).tables["sweep"]
@@ -301,6 +301,9 @@ def samples(context: Context) -> Numbers:
         drawn = context.model.sample(generate.SAMPLES, context.settings.seed)
         numbers[MODEL] |= _look(drawn, context.images)
         numbers["real test images"] |= _look(context.images, context.images)
+    else:
+        # The kind of density that the samples of PCA have.
+        numbers[MODEL]["frechet_gaussian"] = tables["quality"]["gaussian"]["frechet"]
     return numbers
 
 

@@ -121,7 +121,7 @@ _NAMES = {
     "pca_gaussian": "PCA with a Gaussian",
     "floor": "floor (perfect output)",
     "noisy": "noisy input",
-    "wiener": "Wiener shrinkage",
+    "wiener": "Wiener filter",
     "model_without_noise": "model, input without noise",
     "linear": "linear in the code",
     "spherical": "spherical in the code",

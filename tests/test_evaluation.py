@@ -367,7 +367,7 @@ def test_another_process_finds_the_same_to_the_last_byte(mlp, tmp_path, script):
     )
     assert done.returncode == 0, done.stderr
     assert _tree(run.directory) == before
-    for line in ("[1/4] Denoising", "[4/4] Latent map", "Wiener shrinkage", "per pixel"):
+    for line in ("[1/4] Denoising", "[4/4] Latent map", "Wiener filter", "per pixel"):
         assert line in done.stdout
     assert str(run.evaluation_report) in done.stdout
 

@@ -6,6 +6,7 @@ import pytest
 import scipy.linalg
 import scipy.stats
 import skimage.metrics
+from sklearn.linear_model import LinearRegression
 
 from keras_ae import data, metrics
 
@@ -108,15 +109,22 @@ def test_entropy_of_the_test_images_is_the_known_floor(dataset):
     np.testing.assert_allclose(floor, 45.534, atol=5e-4)
 
 
-def test_shrinkage_leaves_the_error_that_wiener_predicts(digits):
-    pca, noise_std = metrics.PCA.fit(digits), 0.3
-    noise = np.random.default_rng(0).normal(0, noise_std, digits.shape).astype("float32")
-    error = metrics.mean_squared_error(digits, pca.shrink(digits + noise, noise_std)).mean()
-    expected = pca.variances * noise_std**2 / (pca.variances + noise_std**2)
-    np.testing.assert_allclose(error, expected.sum() / 784, rtol=0.02)
-    # Any other gain is worse, a projection on the best components too.
-    projected = pca.reconstruct(digits + noise, 40)
-    assert error < 0.9 * metrics.mean_squared_error(digits, projected).mean()
+def test_wiener_filter_is_the_regression_of_clean_on_noisy_images(digits):
+    few, noise_std = digits[:, 7:21, 7:21].reshape(len(digits), -1), 0.3
+    rng = np.random.default_rng(0)
+
+    def noisy():
+        noise = rng.normal(0, noise_std, few.shape).astype("float32")
+        return (few + noise).clip(0, 1)
+
+    # A hundred draws of the noise for each digit; the filter knows all draws.
+    many = np.concatenate([noisy() for _ in range(100)])
+    regression = LinearRegression().fit(many, np.tile(few, (100, 1)))
+    again, wiener = noisy(), metrics.WienerFilter.fit(few, noise_std)
+    best = metrics.mean_squared_error(few, wiener(again)).mean()
+    other = metrics.mean_squared_error(few, regression.predict(again)).mean()
+    assert best < other < 1.02 * best
+    np.testing.assert_allclose(wiener(again), regression.predict(again), atol=0.1)
 
 
 def test_pca_samples_have_the_variances_of_the_components(digits):

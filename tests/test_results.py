@@ -17,7 +17,7 @@ from tests.conftest import PROJECT
 YARDSTICKS = {
     "mean image",
     "originals",
-    "Wiener shrinkage",
+    "Wiener filter",
     "noisy input",
     "faded pixels",
     "real test images",

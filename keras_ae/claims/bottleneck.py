@@ -39,7 +39,7 @@ def _beats_wiener(found: Found, size: int) -> dict[str, bool]:
     return {
         f"{strength}": below(
             found(f"relu-clean-{size}", f"denoised_{strength}"),
-            found("Wiener shrinkage", f"denoised_{strength}"),
+            found("Wiener filter", f"denoised_{strength}"),
         )
         for strength in STRENGTHS
     }
@@ -140,7 +140,7 @@ CLAIMS = (
         "003.4",
         "A plainly trained autoencoder removes noise of 0.2.",
         "bottleneck",
-        {"denoised_0.2": (OWN, LINEAR, "noisy input", "Wiener shrinkage", "PCA, 8 components")},
+        {"denoised_0.2": (OWN, LINEAR, "noisy input", "Wiener filter", "PCA, 8 components")},
         lambda found: _by_code(
             lambda arm: below(found(arm, "denoised_0.2"), found("noisy input", "denoised_0.2"))
         ),
@@ -165,7 +165,7 @@ CLAIMS = (
         "003.6",
         "A large code (32 and more) reconstructs excellently and denoises poorly.",
         "bottleneck",
-        {"mse": _SOURCES, "denoised_0.2": (*_SOURCES, "noisy input", "Wiener shrinkage")},
+        {"mse": _SOURCES, "denoised_0.2": (*_SOURCES, "noisy input", "Wiener filter")},
         _large,
         "Against a code of 8 the error of 32 is lower without noise and higher at noise of 0.2, in "
         "every seed.",
@@ -176,11 +176,11 @@ CLAIMS = (
         "A small code (4 to 8) denoises excellently.",
         "bottleneck",
         {
-            f"denoised_{strength}": ("relu-clean-4", "relu-clean-8", "Wiener shrinkage")
+            f"denoised_{strength}": ("relu-clean-4", "relu-clean-8", "Wiener filter")
             for strength in (0.1, 0.2, 0.5)
         },
         _small,
-        "Codes of 4 and of 8 have a lower error than the best linear filter, in every seed.",
+        "Codes of 4 and of 8 have a lower error than the best affine filter, in every seed.",
         "A code of 4 to 8 with a better training, say without dead units.",
     ),
     Claim(
@@ -189,11 +189,11 @@ CLAIMS = (
         "bottleneck",
         {
             "sharpness": _SOURCES,
-            "denoised_0.2": ("relu-clean-2", "Wiener shrinkage"),
-            "denoised_0.5": ("relu-clean-2", "Wiener shrinkage"),
+            "denoised_0.2": ("relu-clean-2", "Wiener filter"),
+            "denoised_0.5": ("relu-clean-2", "Wiener filter"),
         },
         _very_small,
-        "It is less sharp than all other sizes, and has a lower error than the best linear filter "
+        "It is less sharp than all other sizes, and has a lower error than the best affine filter "
         "at every strength, in every seed.",
         "As for 003.7.",
     ),

@@ -15,12 +15,13 @@ def run(context: Context) -> Section:
     sweep: Rows = {}
     for noise_std in sorted({*NOISE_SWEEP, settings.noise_std}):
         # One draw for all strengths, so that they differ in nothing else.
+        wiener = metrics.WienerFilter.fit(context.train_images, noise_std)
         noisy = data.noisy(images, noise_std, seed=(settings.seed, 0)).numpy()
         outputs = {
             "noisy": noisy,
             "model": context.model.reconstruct(noisy),
             "pca": context.pca.reconstruct(noisy, context.model.latent_dim).clip(0, 1),
-            "wiener": context.pca.shrink(noisy, noise_std).clip(0, 1),
+            "wiener": wiener(noisy).clip(0, 1),
         }
         quality = {name: _error_and_ratio(images, output) for name, output in outputs.items()}
         sweep[str(noise_std)] = {
@@ -46,10 +47,9 @@ def run(context: Context) -> Section:
     section.tables["at_noise_std"] = (
         f"{strength}, clipped to [0, 1], on all test images, compared with the clean originals. "
         f"{trained} The noisy input is the error before, the model's row the error after. PCA "
-        f"projects on {context.model.latent_dim} components. Wiener shrinkage scales every "
-        "principal component by variance / (variance + noise variance), the best linear filter for "
-        "noise that is not clipped. Both are clipped to [0, 1], too. No denoising by this "
-        "model can be expected to be better than its reconstruction without noise.",
+        f"projects on {context.model.latent_dim} components. The Wiener filter is the best affine "
+        "one for this noise on the training images. Both are clipped to [0, 1], too. No denoising "
+        "by this model can be expected to be better than its reconstruction without noise.",
         chosen,
     )
     section.tables["sweep"] = (
@@ -74,7 +74,7 @@ def run(context: Context) -> Section:
                     ("noisy", "noisy input"),
                     ("model", "model"),
                     ("pca", "PCA"),
-                    ("wiener", "Wiener shrinkage"),
+                    ("wiener", "Wiener filter"),
                 )
             },
             "standard deviation of the noise, before clipping",
