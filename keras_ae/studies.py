@@ -269,8 +269,9 @@ def _bottleneck() -> Study:
                 arms="long",
             ),
             Table(
-                "Images that are no digits, told from test images by their error: AUROC, and how "
-                "many times the median error of a test image theirs is.",
+                "Strange images, told from test images by their error: AUROC, and how many times "
+                "the median error of a test image theirs is. Inverted grey values; mirrored from "
+                "top to bottom, which leaves some digits a digit; shuffled pixels; noise; blank.",
                 {
                     f"{measure}_{kind}": f"{kind.replace('_', ' ')}, {words}"
                     for kind in ("inverted", "upside_down", "shuffled", "noise", "blank")
@@ -313,7 +314,8 @@ def _vae_configurations() -> Study:
         protocol="The seven recipes, and four more arms that change the baseline in one thing: a "
         "ReLU on the posterior mean, dropout of 0.75, no KL divergence in the loss, and a dense "
         f"encoder with as many parameters as the LSTM's. {VAE_EPOCHS} epochs each, batches of 100. "
-        "Everything is measured with dropout off. Nats per image.",
+        "Everything is measured with dropout off. Nats per image; the negative log-likelihood "
+        f"(NLL) is that of the first {NLL_IMAGES} test images.",
         trials=_arms(
             arms,
             ("summary", "curves", "quality", "recognised", "bounds", "samples", "interpolation"),
@@ -327,6 +329,7 @@ def _vae_configurations() -> Study:
                 f"sampling, on the first {NLL_IMAGES} test images; latent units in use.",
                 {
                     "loss": "negative ELBO",
+                    "train_loss": "the same, training images",
                     "reconstruction_loss": "BCE",
                     "excess_bce": "above the floor",
                     "kl_loss": "KL",

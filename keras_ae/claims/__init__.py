@@ -12,6 +12,12 @@ CLAIMS: dict[str, Claim] = {
 UNTESTED = (
     Untested(
         "000",
+        "Read as a sequence of rows, an image shows dependencies that are its visual structure.",
+        "No dependency is named. What reading rows is worth for the error is in 000.3, where "
+        "`dense-64` does without, and in 004.15.",
+    ),
+    Untested(
+        "000",
         "Each LSTM layer extracts more abstract temporal patterns than the one before.",
         "Neither abstraction nor pattern is defined, so no measurement could contradict it.",
     ),
@@ -33,8 +39,15 @@ UNTESTED = (
     ),
     Untested(
         "003",
-        "The plateau of the loss is a fine-tuning of details.",
-        "An interpretation of the curve in 003.2; no detail is named.",
+        "The steep fall of the loss is the learning of basic structure, the plateau a fine-tuning "
+        "of details.",
+        "An interpretation of the curve in 003.2; no structure and no detail is named.",
+    ),
+    Untested(
+        "003",
+        "A larger code stores patterns of the noise, too.",
+        "Which part of a code is the noise's is not defined; what would follow for denoising is in "
+        "003.6 and 003.9.",
     ),
     Untested(
         "004",
