@@ -410,12 +410,6 @@ _SCORES = (
     "latent_angle",
     "hidden_angle",
 )
-_SCORES_EXPLAINED = (
-    "`model` is the model's own score: mean squared error of the reconstruction, for the VAE the "
-    "negative ELBO at the posterior mean. `pca` is the error of PCA with as many components as the "
-    "code has units, fitted to the same images; `pixel_angle` does without the model, too. All are "
-    "described in `keras_ae/scores.py`."
-)
 
 
 def _anomaly() -> Study:
@@ -448,10 +442,14 @@ def _anomaly() -> Study:
         protocol="One-class: trained on one digit of the training split, ten times; the other nine "
         "are the anomalies. Leave-one-out: trained on nine digits; the tenth is the anomaly. "
         "AUROC on the whole test split, mean over the ten digits, and the worst of them. Epochs, "
-        f"one-class and leave-one-out: {lengths}; all else as in the recipes.",
+        f"one-class and leave-one-out: {lengths}; all else as in the recipes. `model` is the "
+        "model's own score: mean squared error of the reconstruction, for the VAE the negative "
+        "ELBO at the posterior mean. `pca` is the error of PCA with as many components as the code "
+        "has units, fitted to the same images; `pixel_angle` does without the model, too. All are "
+        "described in `keras_ae/scores.py`.",
         trials=tuple(trials),
         tables=tuple(
-            Table(f"{protocol}, {digits}. {_SCORES_EXPLAINED}", shown, arms=beginning)
+            Table(f"{protocol}, {digits}.", shown, arms=beginning)
             for protocol, beginning in (
                 ("One-class", "one-class"),
                 ("Leave-one-digit-out", "leave-one-out"),
