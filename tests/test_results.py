@@ -107,6 +107,30 @@ def test_best_size_is_named_by_training_and_noise():
     assert judged == "holds only for training on noise at 0.5"
 
 
+def test_better_generalization_is_a_smaller_gap_and_a_lower_loss():
+    # By arm: loss of the training images, and the gap to it.
+    numbers = {
+        "baseline": (90, 5),
+        "dropout": (95, 1),
+        "deeper": (80, 5),
+        "deeper-dropout": (85, 1),
+    }
+
+    def loss(row, measure, seed):
+        train, gap = numbers.get(row, (1, 1))
+        return train + seed / 10 + (gap if measure == "loss" else 0)
+
+    def judged():
+        study = STUDIES["vae-configurations"]
+        return CLAIMS["004.21"].judge(Found(study, measured(study, loss)))
+
+    assert judged() == "holds only as to the gap to the training images"
+    numbers |= {"dropout": (90, 1), "deeper-dropout": (80, 1)}
+    assert judged() == HOLDS
+    numbers["deeper-dropout"] = (70, 8)
+    assert judged() == "holds only as to the loss of test images"
+
+
 def test_parts_of_a_verdict():
     assert claim.only_for({"a": True, "b": True}) == HOLDS
     assert claim.only_for({"a": False, "b": False}) == FAILS
