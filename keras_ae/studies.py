@@ -14,7 +14,11 @@ VAE_LEVEL = 100
 BOTTLENECK_EPOCHS = 20
 # Arms of `vae-configurations`; their recipes begin with `vae-`.
 SEVEN = ("baseline", "deeper", "dropout", "deeper-dropout", "channels", "fast", "optimized")
+# Of `bottleneck`: units of the code, noise in training and in the test, and images beside digits.
+SIZES = (2, 4, 8, 16, 32, 64)
 NOISE = 0.2
+STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5)
+STRANGE = ("inverted", "upside_down", "shuffled", "noise", "blank")
 # Importance sampling takes longer than all else that is measured of a variational model.
 NLL_IMAGES = 500
 
@@ -193,7 +197,6 @@ def _lstm_activations() -> Study:
 
 
 def _bottleneck() -> Study:
-    sizes = (2, 4, 8, 16, 32, 64)
     short = {"epochs": BOTTLENECK_EPOCHS}
     arms = {
         f"{code}-{training}-{size}": (
@@ -202,7 +205,7 @@ def _bottleneck() -> Study:
         )
         for code in ("relu", "linear")
         for training, noise in (("clean", 0.0), ("noisy", NOISE))
-        for size in sizes
+        for size in SIZES
     }
     arms |= {
         f"long-{code}-clean-{size}": ("mlp", {"latent_dim": size, "code_activation": code})
@@ -213,8 +216,7 @@ def _bottleneck() -> Study:
     def more(arm: str) -> tuple[str, ...]:
         return applications if arm in ("long-relu-clean-8", "long-linear-clean-8") else ()
 
-    strengths = (0.1, 0.2, 0.3, 0.4, 0.5)
-    denoised = {f"denoised_{strength}": f"noise {strength}" for strength in strengths}
+    denoised = {f"denoised_{strength}": f"noise {strength}" for strength in STRENGTHS}
     groups = {
         "ReLU code, trained clean": "relu-clean",
         "ReLU code, trained on noise": "relu-noisy",
@@ -274,7 +276,7 @@ def _bottleneck() -> Study:
                 "top to bottom, which leaves some digits a digit; shuffled pixels; noise; blank.",
                 {
                     f"{measure}_{kind}": f"{kind.replace('_', ' ')}, {words}"
-                    for kind in ("inverted", "upside_down", "shuffled", "noise", "blank")
+                    for kind in STRANGE
                     for measure, words in (("auroc", "AUROC"), ("times", "times"))
                 },
                 arms="long",

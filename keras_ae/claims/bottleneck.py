@@ -1,25 +1,21 @@
 """Claims of source 003: what the size of the code does."""
 
-from keras_ae.claims.claim import Claim, Found, below, only_for, verdict
+from statistics import fmean
 
-SIZES = (2, 4, 8, 16, 32, 64)
+from keras_ae.claims.claim import Claim, Found, below, only_for, verdict
+from keras_ae.studies import SIZES, STRANGE, STRENGTHS
+
 RECOGNISABLE = 0.9  # Share of reconstructions, for small codes, that the classifier recognises.
-STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5)
 GROUPS = {
     "relu-clean": "the source's model",
     "linear-clean": "a linear code",
     "relu-noisy": "training on noise",
     "linear-noisy": "a linear code trained on noise",
 }
-KINDS = ("inverted", "upside_down", "shuffled", "noise", "blank")
 # The source's own model: 8 units, ReLU, clean inputs, 50 epochs; and with a linear code.
 OWN, LINEAR = "long-relu-clean-8", "long-linear-clean-8"
 _CODES = {OWN: "a ReLU on the code", LINEAR: "a linear code"}
 _SOURCES = tuple(f"relu-clean-{size}" for size in SIZES)
-
-
-def _mean(numbers: list[float]) -> float:
-    return sum(numbers) / len(numbers)
 
 
 def _by_code(holds) -> str:
@@ -64,7 +60,7 @@ def _best_size(found: Found) -> str:
     for group, words in GROUPS.items():
         for strength in STRENGTHS:
             errors = {
-                size: _mean(found(f"{group}-{size}", f"denoised_{strength}")) for size in SIZES
+                size: fmean(found(f"{group}-{size}", f"denoised_{strength}")) for size in SIZES
             }
             cases[f"{words} at {strength}"] = min(errors, key=errors.get) in (4, 8)
     return only_for(cases)
@@ -84,7 +80,7 @@ def _meaningful(found: Found) -> str:
 
 def _outliers(found: Found) -> str:
     return only_for(
-        {kind.replace("_", " "): min(found(OWN, f"auroc_{kind}")) >= 0.95 for kind in KINDS}
+        {kind.replace("_", " "): min(found(OWN, f"auroc_{kind}")) >= 0.95 for kind in STRANGE}
     )
 
 
@@ -241,7 +237,7 @@ CLAIMS = (
         "bottleneck",
         {
             f"{measure}_{kind}": (OWN, "PCA, 8 components")
-            for kind in KINDS
+            for kind in STRANGE
             for measure in ("auroc", "times")
         },
         _outliers,

@@ -1,6 +1,9 @@
 """Claims of the sources 000 to 002: recurrent, convolutional and batch-normalized autoencoders."""
 
+import itertools
+
 from keras_ae.claims.claim import CLEAR, Claim, Found, below, only_for, verdict
+from keras_ae.studies import SIZES
 
 _LSTM = ("linear", "tanh", "relu")
 _PCA_64 = "PCA, 64 components"
@@ -302,20 +305,19 @@ CLAIMS = (
         },
         _found_as_anomalies,
         "With `batchnorm`, the source's model, in every seed a mean AUROC of 0.9 or more, and 0.8 "
-        "or more for the worst digit. The "
-        "source shows the images with the highest error, which no number could contradict; "
-        "classes that were not trained on can.",
+        "or more for the worst digit. The source shows the images with the highest error, which no "
+        "number could contradict; classes that were not trained on can.",
         "A kind of anomaly that is not another digit (see 003.12).",
     ),
     Claim(
         "002.6",
         "There is a balance between compression and fidelity.",
         "bottleneck",
-        {"mse": tuple(f"linear-clean-{size}" for size in (2, 4, 8, 16, 32, 64))},
+        {"mse": tuple(f"linear-clean-{size}" for size in SIZES)},
         lambda found: verdict(
             all(
                 below(found(f"linear-clean-{more}", "mse"), found(f"linear-clean-{less}", "mse"))
-                for less, more in ((2, 4), (4, 8), (8, 16), (16, 32), (32, 64))
+                for less, more in itertools.pairwise(SIZES)
             )
         ),
         "Each doubling of the code lowers the error in every seed (linear code of `mlp`).",

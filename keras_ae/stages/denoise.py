@@ -14,8 +14,8 @@ def run(context: Context) -> Section:
     shown = context.examples(settings.denoise_idx)
     sweep: Rows = {}
     for noise_std in sorted({*NOISE_SWEEP, settings.noise_std}):
-        # One draw for all strengths, so that they differ in nothing else.
         wiener = metrics.WienerFilter.fit(context.train_images, noise_std)
+        # One draw for all strengths, so that they differ in nothing else.
         noisy = data.noisy(images, noise_std, seed=(settings.seed, 0)).numpy()
         outputs = {
             "noisy": noisy,
