@@ -271,8 +271,9 @@ CLAIMS = (
                 for rate in _RATES[1:]
             )
         ),
-        "No lower rate gives the same architecture a lower error in every seed.",
-        "This only says what limits the source's own run; for the architecture see 002.4.",
+        "No lower rate gives the same architecture a lower error in every seed. This only says "
+        "what limits the source's own run; for the architecture see 002.4.",
+        "Longer training, or a decay of the rate, after which a lower rate is no better.",
     ),
     Claim(
         "002.4",

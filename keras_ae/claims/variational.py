@@ -354,7 +354,7 @@ CLAIMS = (
             }
         ),
         "Lower cross-entropy, the source's loss, than the baseline in every seed.",
-        "The squared error, by which none is better.",
+        "A reason to count the squared error instead, by which none is better.",
     ),
     Claim(
         "004.21",
