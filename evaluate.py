@@ -2,7 +2,7 @@
 
 import sys
 
-from keras_ae.cli import evaluate
+from keras_ae.commands.evaluate import main
 
 if __name__ == "__main__":
-    sys.exit(evaluate())
+    sys.exit(main())

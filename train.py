@@ -2,7 +2,7 @@
 
 import sys
 
-from keras_ae.cli import train
+from keras_ae.commands.train import main
 
 if __name__ == "__main__":
-    sys.exit(train())
+    sys.exit(main())

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks import measuring
 from benchmarks.training import FAMILIES
-from keras_ae.quiet import quiet_tensorflow
+from keras_ae.commands.program import quiet_tensorflow
 
 BATCHES = (1, 1000)
 OPERATIONS = ("reconstruct", "encode", "score")

@@ -21,9 +21,9 @@ from keras_ae import data, recipes, revision, training
 from keras_ae.files import replacing, write_text
 from keras_ae.loading import load_run
 from keras_ae.recipes import Recipe
-from keras_ae.results import with_parts
+from studies.results import with_parts
 from keras_ae.runs import RUNS, Run
-from keras_ae.study_tables import lines
+from studies.tables import lines
 
 SHIPPED = (
     "dense", "dense-tuned", "conv", "conv-tuned", "batchnorm", "batchnorm-tuned",

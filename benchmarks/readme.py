@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 from keras_ae.files import write_text
-from keras_ae.results import with_parts
-from keras_ae.study_tables import lines
+from studies.results import with_parts
+from studies.tables import lines
 
 README = Path(__file__).parents[1] / "README.md"
 RESULTS = Path(__file__).parent / "results"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from benchmarks import measuring
-from keras_ae.quiet import quiet_tensorflow
+from keras_ae.commands.program import quiet_tensorflow
 
 FAMILIES = ("dense", "mlp", "batchnorm", "conv", "lstm", "vae-baseline")
 SIZES = (15_000, 30_000, 60_000)
@@ -63,7 +63,7 @@ def _keras_fit(family: str, setup: dict) -> Contender:
 
         from benchmarks import keras_models
         from keras_ae import data, recipes
-        from keras_ae.optimizers import AdamL2
+        from keras_ae.training.optimizer import AdamL2
 
     recipe = recipes.get(family)
     model = keras_models.build(recipe)

@@ -9,7 +9,7 @@ import importlib
 
 import wrapt
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _EXPORTS = {
     "Autoencoder": "keras_ae.models",
@@ -17,16 +17,16 @@ _EXPORTS = {
     "DenseAutoencoder": "keras_ae.models",
     "LSTMAutoencoder": "keras_ae.models",
     "VariationalAutoencoder": "keras_ae.models",
-    "GaussianSampling": "keras_ae.layers",
-    "AdamL2": "keras_ae.optimizers",
-    "LossPlot": "keras_ae.callbacks",
-    "ReconstructionFigures": "keras_ae.callbacks",
-    "SampleFigures": "keras_ae.callbacks",
+    "GaussianSampling": "keras_ae.models",
+    "AdamL2": "keras_ae.training.optimizer",
+    "LossPlot": "keras_ae.training.callbacks",
+    "ReconstructionFigures": "keras_ae.training.callbacks",
+    "SampleFigures": "keras_ae.training.callbacks",
     "load": "keras_ae.loading",
     "export_litert": "keras_ae.export",
     "export_saved_model": "keras_ae.export",
     "RECIPES": "keras_ae.recipes",
-    "Recipe": "keras_ae.recipes",
+    "Recipe": "keras_ae.recipe",
 }
 __all__ = ["__version__", *_EXPORTS]
 
@@ -43,5 +43,5 @@ def __dir__() -> list[str]:
 
 @wrapt.when_imported("keras")
 def _register(_) -> None:
-    for module in ("keras_ae.models", "keras_ae.optimizers"):
+    for module in ("keras_ae.models", "keras_ae.training.optimizer"):
         importlib.import_module(module)

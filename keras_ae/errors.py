@@ -1,4 +1,7 @@
-"""The ways in which a command ends without its result, each told in one line."""
+"""The ways in which a command ends without its result, each told in one line.
+
+A message names an argument in backticks, as `overwrite`. The commands show its flag instead.
+"""
 
 import difflib
 from collections.abc import Collection
@@ -17,7 +20,7 @@ class Diverged(RunFailed):
 
 
 class Interrupted(RunFailed):
-    """A signal stopped a run that can go on later: exit status 128 and the signal's number."""
+    """A signal stopped a run that can be resumed: exit status 128 and the signal's number."""
 
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)

@@ -1,23 +1,11 @@
 """Exports of a trained model for programs that do not have this package.
 
-A SavedModel and two LiteRT files have the same signatures, each of one named tensor in and named
-tensors out, with any number of rows:
-
-| signature | takes | gives |
-|---|---|---|
-| `serving_default`, `reconstruct` | `images` | `reconstructions` |
-| `encode` | `images` | `latents` |
-| `decode` | `latents` | `images` |
-| `score` | `images` | `scores` |
-| `detect` | `images` | `scores`, and `anomalous` where they exceed the threshold |
-| `encode_distribution`, if variational | `images` | `mean`, `log_variance` |
-| `sample`, if variational, not in LiteRT | scalars `count`, `seed` | `images` |
-
-All are float32 but `anomalous` (boolean) and `count` and `seed` (int32). An empty batch gives empty
-outputs. A wrong shape or dtype is an error. Values are not checked: an image with NaN gets the
-score NaN and counts as anomalous.
+A SavedModel and two LiteRT files have the signatures in `SIGNATURES`, of named tensors in and out,
+with any number of rows. An empty batch gives empty outputs. A wrong shape or dtype is an error.
+Values are not checked: an image with NaN gets the score NaN and counts as anomalous.
 """
 
+import dataclasses
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -32,16 +20,70 @@ from keras_ae.files import replacing, write_json
 from keras_ae.loading import load_dataset, load_run
 from keras_ae.models import Autoencoder, VariationalAutoencoder
 from keras_ae.models.autoencoder import IMAGES
+from keras_ae.options import PERCENTILE
 from keras_ae.runs import Run
 
-# One image in a hundred of those that the model was meant for is flagged.
-THRESHOLD_PERCENTILE = 99.0
 # Above this multiple of the Keras model's error, a quantized file does more harm than good. It
 # happens where batch normalization has units of no variance: folded into the next weights, their
 # huge factors leave nothing of the other weights in 8 bits.
 QUANTIZATION_LIMIT = 1.1
 # Enough for the third digit of the error, and a few seconds for the slowest model.
 _LITERT_IMAGES = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """A function of a model that a SavedModel has under a name.
+
+    Attributes:
+        name: The name.
+        takes: Names of the tensors that it takes.
+        gives: Names of the tensors that it gives.
+        step: From the model and the threshold of `detect` to the function.
+        variational_only: Whether only variational models have it.
+        in_litert: Whether the LiteRT files have it, too.
+    """
+
+    name: str
+    takes: tuple[str, ...]
+    gives: tuple[str, ...]
+    step: Callable[[Autoencoder, float], Callable]
+    variational_only: bool = False
+    in_litert: bool = True
+
+
+def _detect(model: Autoencoder, threshold: float) -> Callable:
+    def detect(images):
+        scores = model.score_step(images)
+        return scores, tf.logical_or(scores > threshold, tf.math.is_nan(scores))
+
+    return detect
+
+
+def _sample(model: VariationalAutoencoder, threshold: float) -> Callable:
+    return lambda count, seed: model.decode_step(model.prior_step(count, seed))
+
+
+# All tensors are float32, but `anomalous` (boolean) and the scalars `count` and `seed` (int32).
+SIGNATURES = (
+    Signature(
+        "reconstruct", ("images",), ("reconstructions",), lambda model, _: model.reconstruct_step
+    ),
+    Signature("encode", ("images",), ("latents",), lambda model, _: model.encode_step),
+    Signature("decode", ("latents",), ("images",), lambda model, _: model.decode_step),
+    Signature("score", ("images",), ("scores",), lambda model, _: model.score_step),
+    Signature("detect", ("images",), ("scores", "anomalous"), _detect),
+    Signature(
+        "encode_distribution",
+        ("images",),
+        ("mean", "log_variance"),
+        lambda model, _: model.posterior_step,
+        variational_only=True,
+    ),
+    Signature(
+        "sample", ("count", "seed"), ("images",), _sample, variational_only=True, in_litert=False
+    ),
+)
 
 
 def export_run(run: Run, dataset: data.Dataset | None = None) -> dict:
@@ -65,10 +107,10 @@ def export_run(run: Run, dataset: data.Dataset | None = None) -> dict:
     model = load_run(run)
     if dataset is None:
         dataset = load_dataset(run)
-    # With --full-train there is no validation split, and the training images stand in for it.
+    # With `full_train` there is no validation split, and the training images stand in for it.
     split = "validation" if len(dataset.validation) else "train"
     images = data.to_float(getattr(dataset, split).images)
-    threshold = float(np.percentile(model.score(images), THRESHOLD_PERCENTILE))
+    threshold = float(np.percentile(model.score(images), PERCENTILE))
 
     for path, part in ((run.encoder, model.encoder), (run.decoder, model.decoder)):
         with replacing(path) as draft:
@@ -92,7 +134,7 @@ def export_run(run: Run, dataset: data.Dataset | None = None) -> dict:
     files = (path for path in run.saved_model.rglob("*") if path.is_file())
     report = {
         "threshold": threshold,
-        "threshold_percentile": THRESHOLD_PERCENTILE,
+        "threshold_percentile": PERCENTILE,
         "split": split,
         "saved_model": {"bytes": sum(path.stat().st_size for path in files)},
         "litert": {"images": len(images), "keras_mse": keras_mse, **litert},
@@ -102,7 +144,17 @@ def export_run(run: Run, dataset: data.Dataset | None = None) -> dict:
 
 
 def export_saved_model(model: Autoencoder, path: str | Path, threshold: float) -> None:
-    """Writes a SavedModel with the signatures listed above.
+    """Writes a SavedModel with the signatures in `SIGNATURES`.
+
+    Example:
+
+    ```python
+    model = keras_ae.load("mlp")
+    export_saved_model(model, "saved_model", threshold=0.05)
+    served = tf.saved_model.load("saved_model")
+    answer = served.signatures["detect"](images=np.zeros((1, 28, 28, 1), "float32"))
+    answer["anomalous"]  # [1], booleans
+    ```
 
     Args:
         model: A trained model.
@@ -110,15 +162,16 @@ def export_saved_model(model: Autoencoder, path: str | Path, threshold: float) -
         threshold: Score above which `detect` calls an image anomalous.
     """
     archive = keras.export.ExportArchive()
+    specs = {
+        "images": IMAGES,
+        "latents": tf.TensorSpec((None, model.latent_dim), tf.float32, name="latents"),
+        "count": tf.TensorSpec((), tf.int32, name="count"),
+        "seed": tf.TensorSpec((), tf.int32, name="seed"),
+    }
     # The first one becomes `serving_default`, too.
-    for name, (step, spec) in _endpoints(model, threshold).items():
-        archive.add_endpoint(name, _for_any_batch(step, spec), [spec])
-    if isinstance(model, VariationalAutoencoder):
-        archive.add_endpoint(
-            "sample",
-            lambda count, seed: {"images": model.decode_step(model.prior_step(count, seed))},
-            [tf.TensorSpec((), tf.int32, name=name) for name in ("count", "seed")],
-        )
+    for signature in _signatures_of(model):
+        taken = [specs[name] for name in signature.takes]
+        archive.add_endpoint(signature.name, _endpoint(signature, model, threshold, taken), taken)
     # `archive.track(model)` would store every weight twice.
     for name in ("variables", "trainable_variables", "non_trainable_variables"):
         variables = [variable.value for variable in getattr(model, name)]
@@ -126,29 +179,21 @@ def export_saved_model(model: Autoencoder, path: str | Path, threshold: float) -
     archive.write_out(path, verbose=False)
 
 
-def _endpoints(model: Autoencoder, threshold: float) -> dict[str, tuple[Callable, tf.TensorSpec]]:
-    """Returns those of one tensor in: the step and what it takes, by name."""
-    latents = tf.TensorSpec((None, model.latent_dim), tf.float32, name="latents")
+def _signatures_of(model: Autoencoder) -> list[Signature]:
+    is_variational = isinstance(model, VariationalAutoencoder)
+    return [one for one in SIGNATURES if is_variational or not one.variational_only]
 
-    def detect(images):
-        scores = model.score_step(images)
-        anomalous = tf.logical_or(scores > threshold, tf.math.is_nan(scores))
-        return {"scores": scores, "anomalous": anomalous}
 
-    def encode_distribution(images):
-        mean, log_variance = model.posterior_step(images)
-        return {"mean": mean, "log_variance": log_variance}
+def _endpoint(
+    signature: Signature, model: Autoencoder, threshold: float, taken: list[tf.TensorSpec]
+) -> Callable:
+    step = signature.step(model, threshold)
 
-    endpoints = {
-        "reconstruct": (lambda images: {"reconstructions": model.reconstruct_step(images)}, IMAGES),
-        "encode": (lambda images: {"latents": model.encode_step(images)}, IMAGES),
-        "decode": (lambda latents: {"images": model.decode_step(latents)}, latents),
-        "score": (lambda images: {"scores": model.score_step(images)}, IMAGES),
-        "detect": (detect, IMAGES),
-    }
-    if isinstance(model, VariationalAutoencoder):
-        endpoints["encode_distribution"] = (encode_distribution, IMAGES)
-    return endpoints
+    def named(*tensors):
+        return dict(zip(signature.gives, tf.nest.flatten(step(*tensors)), strict=True))
+
+    # Scalars are no batch.
+    return named if taken[0].shape.rank == 0 else _for_any_batch(named, *taken)
 
 
 def _for_any_batch(step: Callable, spec: tf.TensorSpec) -> Callable:
@@ -168,7 +213,7 @@ def _for_any_batch(step: Callable, spec: tf.TensorSpec) -> Callable:
 def export_litert(
     model: Autoencoder, path: str | Path, quantized_path: str | Path, threshold: float
 ) -> None:
-    """Writes LiteRT (`.tflite`) files with the signatures listed above, without `sample`.
+    """Writes LiteRT (`.tflite`) files with the signatures that LiteRT can have.
 
     The converter can express neither loops over time nor random numbers: LSTMs are unrolled, and
     there is no `sample`.
@@ -184,7 +229,7 @@ def export_litert(
         weights = model.get_weights()
         model = type(model).from_config({**config, "unroll": True})
         model.set_weights(weights)
-    names = sorted(_endpoints(model, threshold))
+    names = sorted(one.name for one in _signatures_of(model) if one.in_litert)
     with tempfile.TemporaryDirectory() as directory:
         export_saved_model(model, directory, threshold)
         for file, optimizations in ((path, []), (quantized_path, [tf.lite.Optimize.DEFAULT])):

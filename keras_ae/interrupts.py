@@ -21,7 +21,7 @@ class Interrupts:
     In other threads than the main one the block changes nothing: signals go to the main thread.
 
     Args:
-        hint: What to do to go on later.
+        hint: How to resume later.
 
     Attributes:
         received: The first signal, or `None`.

@@ -6,14 +6,13 @@ import fcntl
 import io
 import json
 import os
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from keras_ae import __version__, files, recipes
+from keras_ae import files, recipes
 from keras_ae.errors import BadRequest
-from keras_ae.recipes import Recipe
+from keras_ae.recipe import Recipe, check_names, check_values
 
 RUNS = Path("saved_models")
 # Shipped models lie inside an installed package, and beside it in a checkout.
@@ -22,7 +21,12 @@ _PRETRAINED = (
     Path(__file__).parents[1] / RUNS / "pretrained",
 )
 
-# How a recipe is carried out, by name, with the value that holds where nothing is asked for.
+# Of all figures; it names their format, too.
+FIGURE_SUFFIX = ".png"
+# Versions of the package, by their first two numbers, whose runs this one reads.
+READABLE_VERSIONS = ("0.1", "0.2")
+
+# How a recipe is trained, by name, with the value that holds where nothing is asked for.
 SETTINGS = {
     "archives": None,
     "plot": None,
@@ -52,10 +56,11 @@ class Run:
         self.litert_quantized = self.directory / "model_dynamic_range.tflite"
         self.export = self.directory / "export.json"
         self.card = self.directory / "README.md"
-        self.loss_plot = self.directory / "loss.png"
+        self.loss_plot = self.directory / f"loss{FIGURE_SUFFIX}"
         self.figures = self.directory / "figures"
-        self.reconstruction_figures = self.figures / "reconstructions_epoch_{epoch:04d}.png"
-        self.sample_figures = self.figures / "samples_epoch_{epoch:04d}.png"
+        epoch = f"_epoch_{{epoch:04d}}{FIGURE_SUFFIX}"
+        self.reconstruction_figures = self.figures / f"reconstructions{epoch}"
+        self.sample_figures = self.figures / f"samples{epoch}"
         self.tensorboard = self.directory / "tensorboard"
         self.evaluation = self.directory / "evaluation"
         self.evaluation_metrics = self.evaluation / "metrics.json"
@@ -89,12 +94,12 @@ class Run:
                 "which holds other files"
             )
         if not overwrite:
-            kind, way = "a run", "choose another with --save-dir"
+            kind, way = "a run", "choose another with `save_dir`"
             if not self.metrics.is_file():
-                kind, way = "an unfinished run", "go on with --resume"
+                kind, way = "an unfinished run", "continue it with `resume`"
             raise BadRequest(
                 f"expected a new directory, received {directory}, which holds {kind}: "
-                f"{way}, or replace it with --overwrite"
+                f"{way}, or replace it with `overwrite`"
             )
 
     def _is_foreign(self, path: Path) -> bool:
@@ -138,7 +143,7 @@ class Run:
                 self.lock.unlink(missing_ok=True)
 
     def begin(self, config: dict, overwrite: bool) -> None:
-        """Empties the directory and writes `config` to it. Called under the lock.
+        """Empties the directory and writes `config` to it. Call it under the lock.
 
         Raises:
             BadRequest: If `overwrite` is false and a run has come here since `check_free`.
@@ -156,7 +161,7 @@ class Run:
         files.write_json(self.config, {**config, "files": listed})
 
     def check_resumable(self) -> None:
-        """Checks that an unfinished run lies here that this process may go on with.
+        """Checks that an unfinished run lies here that this process may resume.
 
         Raises:
             BadRequest: If there is none, or no permission to write.
@@ -189,13 +194,6 @@ class Run:
                 file=sys.stderr,
             )
 
-    def resume_command(self, name: str) -> str:
-        """Returns the command line that goes on with a run of the recipe `name` here."""
-        command = ["python", "train.py", name, "--resume"]
-        if self.directory != RUNS / name:
-            command += ["--save-dir", str(self.directory)]
-        return shlex.join(command)
-
     def read_config(self) -> dict:
         """Returns the contents of `config.json`.
 
@@ -227,15 +225,15 @@ class Run:
             raise BadRequest(f"in {self.config}: {error}") from error
 
     def read_settings(self) -> dict:
-        """Returns how the run was carried out: the values by the names in `SETTINGS`.
+        """Returns how the recipe was trained: the values by the names in `SETTINGS`.
 
         Raises:
             BadRequest: If the directory holds no run, or one of another version.
         """
         settings = self.read_config()["settings"]
         try:
-            recipes.check_names(settings, SETTINGS)
-            recipes.check_values(settings)
+            check_names(settings, SETTINGS)
+            check_values(settings)
         except BadRequest as error:
             raise BadRequest(f"in {self.config}: {error}") from error
         return settings
@@ -250,11 +248,10 @@ class Run:
         recipe, config = self.read_recipe(), self.read_config()
         versions, dataset = config.get("versions"), config["dataset"]
         trained_with = versions.get("keras_ae") if isinstance(versions, dict) else None
-        # Versions with the same first two numbers read each other's runs.
-        if str(trained_with).split(".")[:2] != __version__.split(".")[:2]:
+        if ".".join(str(trained_with).split(".")[:2]) not in READABLE_VERSIONS:
             raise BadRequest(
-                f"expected a run of keras_ae {__version__} in {self.directory}, received one of "
-                f"{trained_with or 'an unknown version'}"
+                f"expected a run of keras_ae {' or '.join(READABLE_VERSIONS)} in {self.directory}, "
+                f"received one of {trained_with or 'an unknown version'}"
             )
         if type(dataset.get("test")) is not int or "checksum" not in dataset:
             raise BadRequest(
@@ -276,64 +273,6 @@ class Run:
         for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
             writer.writerow([epoch, *values])
         files.write_text(self.history, text.getvalue())
-
-
-class StudyFiles:
-    """The directory of a study: what it measured, and what is drawn from that.
-
-    Args:
-        name: Name of the study.
-        root: Directory of all studies.
-    """
-
-    def __init__(self, name: str, root: str | Path = RUNS / "studies"):
-        self.directory = Path(root) / name
-        self.measurements = self.directory / "measurements.json"
-        self.table = self.directory / "table.md"
-        self.rows = self.directory / "table.csv"
-        self.figure = self.directory / "figure.png"
-        # These are there while the study is not finished.
-        self.runs = self.directory / "runs"
-        self.lock = self.runs / "measurements.lock"
-
-    def run(self, name: str) -> Run:
-        """Returns the run directory of the trial called `name`."""
-        return Run(self.runs / name)
-
-    def lock_of(self, name: str) -> Path:
-        """Returns the file whose lock a process holds while it is at the trial called `name`."""
-        return self.runs / f"{name}.lock"
-
-    def clear_up(self) -> None:
-        """Removes what a finished study does not need, except runs that were to be kept."""
-        for path in self.runs.glob("*.lock"):
-            path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self.runs.rmdir()
-
-    def read(self) -> dict[str, dict]:
-        """Returns the measurements by the name of the trial, none if there is no file yet.
-
-        Raises:
-            BadRequest: If the file is damaged.
-        """
-        try:
-            return json.loads(self.measurements.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except ValueError as error:
-            raise BadRequest(f"expected JSON in {self.measurements}, received: {error}") from error
-
-    def add(self, name: str, measurement: dict) -> None:
-        """Adds a measurement to those of this and other processes."""
-        with files.locked(self.lock):
-            measurements = {**self.read(), name: measurement}
-            # A line for each, so that git shows what came.
-            lines = ",\n".join(
-                f"{json.dumps(key)}: {json.dumps(value)}"
-                for key, value in sorted(measurements.items())
-            )
-            files.write_text(self.measurements, f"{{\n{lines}\n}}\n")
 
 
 def pretrained() -> dict[str, Run]:

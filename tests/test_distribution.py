@@ -18,7 +18,7 @@ tf.config.set_logical_device_configuration(
 )
 import keras
 from keras_ae import checkpoints, cli, recipes, training
-from keras_ae.checkpoints import Checkpoints
+from keras_ae.training.checkpoints import Checkpoints
 checkpoints.SHARE = float("inf")
 # The same model, and a graph that is traced ten times faster.
 recipes.RECIPES["vae-baseline"] = recipes.get("vae-baseline").override(unroll=False)

@@ -23,8 +23,8 @@ from keras_ae import classifier, cli, data, evaluation, figures, losses, metrics
 from keras_ae.errors import RunFailed
 from keras_ae.models import VariationalAutoencoder
 from keras_ae.runs import Run
-from keras_ae.settings import STAGES, Settings
-from keras_ae.stages import elbo, generate, interpolate
+from keras_ae.options import STAGES, Settings
+from keras_ae.evaluation.context import elbo, generate, interpolate
 
 PROJECT = Path(__file__).parents[1]
 FASHION_MNIST = Path(

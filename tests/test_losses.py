@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_ae.layers import GaussianSampling
-from keras_ae.losses import bernoulli_negative_log_likelihood, gaussian_kl_divergence
+from keras_ae.models.layers import GaussianSampling
+from keras_ae.models.losses import bernoulli_negative_log_likelihood, gaussian_kl_divergence
 
 
 def test_cross_entropy_is_summed_over_the_pixels_of_each_image(digits):

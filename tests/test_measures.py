@@ -10,10 +10,10 @@ import scipy.stats
 from keras_ae import data, evaluation, measures, recipes, training
 from keras_ae.models import DenseAutoencoder
 from keras_ae.runs import Run
-from keras_ae.settings import Settings
-from keras_ae.stages import Context, generate
-from keras_ae.studies import STUDIES
-from keras_ae.study_tables import MODEL
+from keras_ae.options import Settings
+from keras_ae.evaluation.context import Context, generate
+from studies.declared import STUDIES
+from studies.tables import MODEL
 
 NEEDS_CLASSES = {"anomaly"}
 

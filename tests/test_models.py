@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 
 from keras_ae import models, training
-from keras_ae.layers import GaussianSampling
+from keras_ae.models.layers import GaussianSampling
 from keras_ae.models.vae import LOG_VARIANCE_RANGE
-from keras_ae.optimizers import AdamL2
+from keras_ae.training.optimizer import AdamL2
 from keras_ae.recipes import RECIPES
 from tests.conftest import PROJECT
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_ae.optimizers import AdamL2
+from keras_ae.training.optimizer import AdamL2
 
 
 @pytest.mark.parametrize("l2", [0.0, 0.1])

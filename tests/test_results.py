@@ -8,10 +8,10 @@ import re
 import pytest
 
 from keras_ae import cli, results, study_tables
-from keras_ae.claims import CLAIMS, FAILS, HOLDS, NOT_YET, Found, claim
+from studies.claims import CLAIMS, FAILS, HOLDS, NOT_YET, Found, claim
 from keras_ae.errors import BadRequest
 from keras_ae.runs import RUNS, StudyFiles
-from keras_ae.studies import STUDIES
+from studies.declared import STUDIES
 from tests.conftest import PROJECT
 
 YARDSTICKS = {

@@ -31,9 +31,9 @@ from keras_ae import measures as measuring
 from keras_ae.files import locked
 from keras_ae.loading import load_run
 from keras_ae.runs import StudyFiles
-from keras_ae.stages import history
-from keras_ae.studies import STUDIES
-from keras_ae.study import Study
+from keras_ae.evaluation.context import history
+from studies.declared import STUDIES
+from studies.study import Study
 from tests.conftest import PROJECT
 
 

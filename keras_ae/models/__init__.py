@@ -1,15 +1,21 @@
-"""The autoencoders. Importing this package registers their classes with Keras."""
+"""The autoencoders: a contract, its layer and losses, and four classes that keep it.
 
-from keras_ae.models.autoencoder import Autoencoder
-from keras_ae.models.conv import ConvAutoencoder
-from keras_ae.models.dense import DenseAutoencoder
-from keras_ae.models.lstm import LSTMAutoencoder
-from keras_ae.models.vae import VariationalAutoencoder
+The folder needs Keras, TensorFlow and NumPy only. A copy of it works in another project, under
+another name: its classes are then registered with Keras under the name of that package.
+"""
+
+from .autoencoder import Autoencoder
+from .conv import ConvAutoencoder
+from .dense import DenseAutoencoder
+from .layers import GaussianSampling
+from .lstm import LSTMAutoencoder
+from .vae import VariationalAutoencoder
 
 __all__ = [
     "Autoencoder",
     "ConvAutoencoder",
     "DenseAutoencoder",
+    "GaussianSampling",
     "LSTMAutoencoder",
     "VariationalAutoencoder",
 ]

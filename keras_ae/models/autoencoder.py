@@ -26,6 +26,10 @@ class Autoencoder(keras.Model):
         sampling: Layer between the two, where the encoder gives the parameters of a distribution
             instead of latents.
         name: Name of the model.
+        dtype: Policy of the layers, which the subclass gives to each of them; by default the
+            global one. It is part of the configuration, so that a loaded model computes as the
+            saved one did.
+        trainable: Whether the weights are trained; `None` leaves that to the layers.
 
     Attributes:
         encoder: The encoder. It loads without this package when saved on its own.
@@ -41,16 +45,29 @@ class Autoencoder(keras.Model):
         encoder: keras.Model,
         decoder: keras.Model,
         sampling: keras.layers.Layer | None = None,
+        *,
         name: str | None = None,
+        dtype: str | keras.DTypePolicy | None = None,
+        trainable: bool | None = None,
     ):
         images = keras.Input(IMAGE_SHAPE, name="images")
         latents = encoder(images)
         if sampling is not None:
             latents = sampling(latents)
-        super().__init__(images, decoder(latents), name=name)
+        super().__init__(images, decoder(latents), name=name, trainable=trainable)
+        self.dtype_policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         self.encoder = encoder
         self.decoder = decoder
         self.latent_dim = decoder.input_shape[-1]
+
+    def get_config(self) -> dict:
+        """Returns the constructor's arguments."""
+        return {"name": self.name, "dtype": self.dtype_policy.name, "trainable": self.trainable}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "Autoencoder":
+        """Returns a model with the arguments in `config`, in float32 where it names no `dtype`."""
+        return cls(**{"dtype": "float32", **config})
 
     def encode(self, images, batch_size: int = 1000) -> np.ndarray:
         """Returns the latents of `images`.
@@ -134,9 +151,13 @@ class Autoencoder(keras.Model):
         if len(array) == 0:
             # Convolutions refuse an empty batch, so the shape of the output comes from one row.
             return step(tf.zeros((1, *array.shape[1:]))).numpy()[:0]
-        starts = range(0, len(array), batch_size)
-        batches = (tf.convert_to_tensor(array[start : start + batch_size]) for start in starts)
-        return np.concatenate([step(batch).numpy() for batch in batches])
+        tensors = map(tf.convert_to_tensor, split_into_batches(array, batch_size))
+        return np.concatenate([step(tensor).numpy() for tensor in tensors])
+
+
+def split_into_batches(array: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Returns views of `batch_size` rows of `array`, in order; the last may have fewer."""
+    return np.split(array, range(batch_size, len(array), batch_size))
 
 
 def check_images(images, name: str = "images") -> np.ndarray:

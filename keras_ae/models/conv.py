@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from keras_ae.models.autoencoder import IMAGE_SHAPE, Autoencoder
+from .autoencoder import IMAGE_SHAPE, Autoencoder
+from .layers import PACKAGE
 
 
-@keras.saving.register_keras_serializable(package="keras_ae")
+@keras.saving.register_keras_serializable(package=PACKAGE)
 class ConvAutoencoder(Autoencoder):
     """Autoencoder of two strided convolutions and one over the whole 7x7 map, and back.
 
@@ -21,12 +22,23 @@ class ConvAutoencoder(Autoencoder):
     `Conv2D(latent_dim, 7)` and `Conv2DTranspose(filters[-1], 7)`, so weights can be copied
     from and to those layers.
 
+    Example:
+
+    ```python
+    images = np.zeros((2, 28, 28, 1), "float32")
+    model = ConvAutoencoder(latent_dim=16)
+    model.compile(optimizer="adam", loss=model.training_loss)
+    model.fit(images, images, verbose=0)
+    scores = model.score(images)  # [2], mean squared error per pixel
+    ```
+
     Args:
         latent_dim: Number of latent units, which is the channels of the last convolution.
         filters: Channels of the two strided convolutions.
         activation: Activation of the hidden layers.
         code_activation: Activation of the latents.
-        name: Name of the model.
+        **kwargs: `name`, `dtype` and `trainable`, as in `keras.Model`. `dtype` is the policy of the
+            layers, such as `"mixed_bfloat16"`; by default the global one.
     """
 
     def __init__(
@@ -35,29 +47,41 @@ class ConvAutoencoder(Autoencoder):
         filters: Sequence[int] = (16, 32),
         activation: str = "relu",
         code_activation: str = "linear",
-        name: str | None = None,
+        **kwargs,
     ):
         first, second = filters
+        dtype = kwargs.get("dtype")
+        # Two strides of two divide each side by four.
+        map_shape = (*(side // 4 for side in IMAGE_SHAPE[:2]), second)
+
+        # === Layers ===
+        def strided(layer, channels, activation=None):
+            return layer(channels, 3, strides=2, padding="same", activation=activation, dtype=dtype)
 
         # === Functional models ===
         images = keras.Input(IMAGE_SHAPE, name="images")
-        x = layers.Conv2D(first, 3, strides=2, padding="same", activation=activation)(images)
-        x = layers.Conv2D(second, 3, strides=2, padding="same", activation=activation)(x)
+        x = strided(layers.Conv2D, first, activation)(images)
+        x = strided(layers.Conv2D, second, activation)(x)
         x = layers.EinsumDense(
-            "bhwi,hwio->bo", latent_dim, bias_axes="o", activation=code_activation, name="latents"
+            "bhwi,hwio->bo",
+            latent_dim,
+            bias_axes="o",
+            activation=code_activation,
+            dtype=dtype,
+            name="latents",
         )(x)
         encoder = keras.Model(images, x, name="encoder")
 
         latents = keras.Input((latent_dim,), name="latents")
         x = layers.EinsumDense(
-            "bi,hwoi->bhwo", (7, 7, second), bias_axes="o", activation=activation
+            "bi,hwoi->bhwo", map_shape, bias_axes="o", activation=activation, dtype=dtype
         )(latents)
-        x = layers.Conv2DTranspose(first, 3, strides=2, padding="same", activation=activation)(x)
-        x = layers.Conv2DTranspose(1, 3, strides=2, padding="same")(x)
+        x = strided(layers.Conv2DTranspose, first, activation)(x)
+        x = strided(layers.Conv2DTranspose, IMAGE_SHAPE[-1])(x)
         x = layers.Activation("sigmoid", dtype="float32", name="images")(x)
         decoder = keras.Model(latents, x, name="decoder")
 
-        super().__init__(encoder, decoder, name=name)
+        super().__init__(encoder, decoder, **kwargs)
 
         # === Config ===
         self.filters = tuple(filters)
@@ -67,9 +91,9 @@ class ConvAutoencoder(Autoencoder):
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""
         return {
+            **super().get_config(),
             "latent_dim": self.latent_dim,
             "filters": list(self.filters),
             "activation": self.activation,
             "code_activation": self.code_activation,
-            "name": self.name,
         }

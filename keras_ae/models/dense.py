@@ -1,14 +1,16 @@
 """Fully connected autoencoders."""
 
+import math
 from collections.abc import Sequence
 
 import keras
 from keras import layers
 
-from keras_ae.models.autoencoder import IMAGE_SHAPE, Autoencoder
+from .autoencoder import IMAGE_SHAPE, Autoencoder
+from .layers import PACKAGE
 
 
-@keras.saving.register_keras_serializable(package="keras_ae")
+@keras.saving.register_keras_serializable(package=PACKAGE)
 class DenseAutoencoder(Autoencoder):
     """Autoencoder of `Dense` layers over the 784 pixels, with a mirrored decoder.
 
@@ -16,13 +18,24 @@ class DenseAutoencoder(Autoencoder):
     (784-256-128-32, each hidden activation followed by batch normalization). Kernels start
     Glorot (Xavier) uniform. The output is a sigmoid.
 
+    Example:
+
+    ```python
+    images = np.zeros((2, 28, 28, 1), "float32")
+    model = DenseAutoencoder(latent_dim=8, hidden_units=(392,))
+    model.compile(optimizer="adam", loss=model.training_loss)
+    model.fit(images, images, verbose=0)
+    latents = model.encode(images)  # [2, 8]
+    ```
+
     Args:
         latent_dim: Number of latent units.
         hidden_units: Widths of the encoder's hidden layers; the decoder has them in reverse.
         activation: Activation of the hidden layers.
         code_activation: Activation of the latents.
         batch_normalization: Whether each hidden activation is followed by `BatchNormalization`.
-        name: Name of the model.
+        **kwargs: `name`, `dtype` and `trainable`, as in `keras.Model`. `dtype` is the policy of the
+            layers, such as `"mixed_bfloat16"`; by default the global one.
     """
 
     def __init__(
@@ -32,34 +45,36 @@ class DenseAutoencoder(Autoencoder):
         activation: str = "relu",
         code_activation: str = "linear",
         batch_normalization: bool = False,
-        name: str | None = None,
+        **kwargs,
     ):
+        dtype = kwargs.get("dtype")
+
         # === Layers ===
         def hidden(x, units):
-            x = layers.Dense(units, activation=activation)(x)
+            x = layers.Dense(units, activation=activation, dtype=dtype)(x)
             if batch_normalization:
                 # PyTorch's defaults, which the source of the `batchnorm` recipe relies on.
-                x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+                x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype)(x)
             return x
 
         # === Functional models ===
         images = keras.Input(IMAGE_SHAPE, name="images")
-        x = layers.Flatten()(images)
+        x = layers.Flatten(dtype=dtype)(images)
         for units in hidden_units:
             x = hidden(x, units)
-        x = layers.Dense(latent_dim, activation=code_activation, name="latents")(x)
+        x = layers.Dense(latent_dim, activation=code_activation, dtype=dtype, name="latents")(x)
         encoder = keras.Model(images, x, name="encoder")
 
         latents = keras.Input((latent_dim,), name="latents")
         x = latents
         for units in reversed(hidden_units):
             x = hidden(x, units)
-        x = layers.Dense(28 * 28)(x)
-        x = layers.Reshape(IMAGE_SHAPE)(x)
+        x = layers.Dense(math.prod(IMAGE_SHAPE), dtype=dtype)(x)
+        x = layers.Reshape(IMAGE_SHAPE, dtype=dtype)(x)
         x = layers.Activation("sigmoid", dtype="float32", name="images")(x)
         decoder = keras.Model(latents, x, name="decoder")
 
-        super().__init__(encoder, decoder, name=name)
+        super().__init__(encoder, decoder, **kwargs)
 
         # === Config ===
         self.hidden_units = tuple(hidden_units)
@@ -70,10 +85,10 @@ class DenseAutoencoder(Autoencoder):
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""
         return {
+            **super().get_config(),
             "latent_dim": self.latent_dim,
             "hidden_units": list(self.hidden_units),
             "activation": self.activation,
             "code_activation": self.code_activation,
             "batch_normalization": self.batch_normalization,
-            "name": self.name,
         }

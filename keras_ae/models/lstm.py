@@ -5,15 +5,26 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from keras_ae.models.autoencoder import IMAGE_SHAPE, Autoencoder
+from .autoencoder import IMAGE_SHAPE, Autoencoder
+from .layers import PACKAGE
 
 
-@keras.saving.register_keras_serializable(package="keras_ae")
+@keras.saving.register_keras_serializable(package=PACKAGE)
 class LSTMAutoencoder(Autoencoder):
     """Sequence-to-sequence autoencoder that reads an image as 28 timesteps of 28 pixels.
 
     Stacked LSTMs end in a vector, which `RepeatVector` hands to the decoder's LSTMs at each of
     the 28 timesteps; a `Dense` layer over each timestep gives the row of pixels.
+
+    Example:
+
+    ```python
+    images = np.zeros((2, 28, 28, 1), "float32")
+    model = LSTMAutoencoder(latent_dim=16, hidden_units=(32,))
+    model.compile(optimizer="adam", loss=model.training_loss)
+    model.fit(images, images, verbose=0)
+    reconstructions = model.reconstruct(images)  # [2, 28, 28, 1] in [0, 1]
+    ```
 
     Args:
         latent_dim: Number of latent units, which is the size of the encoder's last LSTM.
@@ -24,7 +35,8 @@ class LSTMAutoencoder(Autoencoder):
             may leave [0, 1] by a little; `decode` and `reconstruct` clip.
         unroll: Whether the 28 timesteps are laid out in the graph, which is faster on a CPU and
             needed for LiteRT, but keeps a GPU from using its fused kernel.
-        name: Name of the model.
+        **kwargs: `name`, `dtype` and `trainable`, as in `keras.Model`. `dtype` is the policy of the
+            layers, such as `"mixed_bfloat16"`; by default the global one.
     """
 
     def __init__(
@@ -34,32 +46,33 @@ class LSTMAutoencoder(Autoencoder):
         activation: str = "tanh",
         output_activation: str = "linear",
         unroll: bool = False,
-        name: str | None = None,
+        **kwargs,
     ):
         rows, columns, _ = IMAGE_SHAPE
+        dtype = kwargs.get("dtype")
 
         # === Layers ===
-        def lstm(units, **kwargs):
-            return layers.LSTM(units, activation=activation, unroll=unroll, **kwargs)
+        def lstm(units, **options):
+            return layers.LSTM(units, activation=activation, unroll=unroll, dtype=dtype, **options)
 
         # === Functional models ===
         images = keras.Input(IMAGE_SHAPE, name="images")
-        x = layers.Reshape((rows, columns))(images)
+        x = layers.Reshape((rows, columns), dtype=dtype)(images)
         for units in hidden_units:
             x = lstm(units, return_sequences=True)(x)
         x = lstm(latent_dim, name="latents")(x)
         encoder = keras.Model(images, x, name="encoder")
 
         latents = keras.Input((latent_dim,), name="latents")
-        x = layers.RepeatVector(rows)(latents)
+        x = layers.RepeatVector(rows, dtype=dtype)(latents)
         for units in (latent_dim, *reversed(hidden_units)):
             x = lstm(units, return_sequences=True)(x)
-        x = layers.Dense(columns)(x)
-        x = layers.Reshape(IMAGE_SHAPE)(x)
+        x = layers.Dense(columns, dtype=dtype)(x)
+        x = layers.Reshape(IMAGE_SHAPE, dtype=dtype)(x)
         x = layers.Activation(output_activation, dtype="float32", name="images")(x)
         decoder = keras.Model(latents, x, name="decoder")
 
-        super().__init__(encoder, decoder, name=name)
+        super().__init__(encoder, decoder, **kwargs)
 
         # === Config ===
         self.hidden_units = tuple(hidden_units)
@@ -70,10 +83,10 @@ class LSTMAutoencoder(Autoencoder):
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""
         return {
+            **super().get_config(),
             "latent_dim": self.latent_dim,
             "hidden_units": list(self.hidden_units),
             "activation": self.activation,
             "output_activation": self.output_activation,
             "unroll": self.unroll,
-            "name": self.name,
         }

@@ -1,5 +1,6 @@
 """Variational autoencoder with an LSTM encoder and a transposed-convolution decoder."""
 
+import math
 from collections.abc import Sequence
 
 import keras
@@ -7,16 +8,16 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from keras_ae.layers import GaussianSampling
-from keras_ae.losses import bernoulli_negative_log_likelihood, gaussian_kl_divergence
-from keras_ae.models.autoencoder import IMAGE_SHAPE, IMAGES, Autoencoder
+from .autoencoder import IMAGE_SHAPE, IMAGES, Autoencoder
+from .layers import PACKAGE, GaussianSampling
+from .losses import bernoulli_negative_log_likelihood, gaussian_kl_divergence
 
 # Standard deviations from 0.007 to 150. No trained posterior comes near either end; the limits
 # keep the exponential finite in the first steps.
 LOG_VARIANCE_RANGE = (-10.0, 10.0)
 
 
-@keras.saving.register_keras_serializable(package="keras_ae")
+@keras.saving.register_keras_serializable(package=PACKAGE)
 class VariationalAutoencoder(Autoencoder):
     """Autoencoder that maximizes the evidence lower bound (ELBO).
 
@@ -30,6 +31,16 @@ class VariationalAutoencoder(Autoencoder):
 
     `fit` takes images alone, or pairs of inputs and targets. At inference the model is
     deterministic: `call`, `encode`, `reconstruct` and `score` use the posterior mean.
+
+    Example:
+
+    ```python
+    images = np.zeros((2, 28, 28, 1), "float32")
+    model = VariationalAutoencoder(latent_dim=4, seed=0)
+    model.compile(optimizer="adam")
+    model.fit(images, verbose=0)
+    samples = model.sample(3, seed=1)  # [3, 28, 28, 1] in [0, 1]
+    ```
 
     Args:
         latent_dim: Number of latent units.
@@ -45,7 +56,8 @@ class VariationalAutoencoder(Autoencoder):
         beta: Weight of the divergence; 1 for the ELBO.
         unroll: Whether the LSTM's 28 timesteps are laid out in the graph, see `LSTMAutoencoder`.
         seed: Integer seed of sampling and dropout, or `None` for random ones.
-        name: Name of the model.
+        **kwargs: `name`, `dtype` and `trainable`, as in `keras.Model`. `dtype` is the policy of the
+            layers, such as `"mixed_bfloat16"`; by default the global one.
     """
 
     training_loss = None  # The two terms of the bound are computed in `train_step`.
@@ -63,21 +75,23 @@ class VariationalAutoencoder(Autoencoder):
         beta: float = 1.0,
         unroll: bool = False,
         seed: int | None = None,
-        name: str | None = None,
+        **kwargs,
     ):
         rows, columns, _ = IMAGE_SHAPE
+        map_shape = (rows // 4, columns // 4, base_filters)
+        dtype = kwargs.get("dtype")
 
         # === Functional models ===
         images = keras.Input(IMAGE_SHAPE, name="images")
         if encoder_units:
-            x = layers.Flatten()(images)
+            x = layers.Flatten(dtype=dtype)(images)
             for units in encoder_units:
-                x = layers.Dense(units, activation="relu")(x)
+                x = layers.Dense(units, activation="relu", dtype=dtype)(x)
         else:
-            x = layers.Reshape((rows, columns))(images)
-            x = layers.LSTM(lstm_units, return_sequences=True, unroll=unroll)(x)
-            x = layers.Flatten()(x)
-        x = layers.Dropout(dropout, seed=seed)(x)
+            x = layers.Reshape((rows, columns), dtype=dtype)(images)
+            x = layers.LSTM(lstm_units, return_sequences=True, unroll=unroll, dtype=dtype)(x)
+            x = layers.Flatten(dtype=dtype)(x)
+        x = layers.Dropout(dropout, seed=seed, dtype=dtype)(x)
         mean = layers.Dense(
             latent_dim, activation=code_activation, dtype="float32", name="latents"
         )(x)
@@ -88,16 +102,16 @@ class VariationalAutoencoder(Autoencoder):
         latents = keras.Input((latent_dim,), name="latents")
         x = latents
         for units in dense_units:
-            x = layers.Dense(units, activation="relu")(x)
-        x = layers.Dense(7 * 7 * base_filters, activation="relu")(x)
-        x = layers.Dropout(dropout, seed=seed)(x)
-        x = layers.Reshape((7, 7, base_filters))(x)
+            x = layers.Dense(units, activation="relu", dtype=dtype)(x)
+        x = layers.Dense(math.prod(map_shape), activation="relu", dtype=dtype)(x)
+        x = layers.Dropout(dropout, seed=seed, dtype=dtype)(x)
+        x = layers.Reshape(map_shape, dtype=dtype)(x)
         for position, channels in enumerate(filters, start=1):
             strides = 2 if position > len(filters) - 2 else 1
             x = layers.Conv2DTranspose(
-                channels, 3, strides=strides, padding="same", activation="relu"
+                channels, 3, strides=strides, padding="same", activation="relu", dtype=dtype
             )(x)
-        x = layers.Conv2DTranspose(1, 3, padding="same", dtype="float32")(x)
+        x = layers.Conv2DTranspose(IMAGE_SHAPE[-1], 3, padding="same", dtype="float32")(x)
         # The loss needs the logits, so they are a model of their own inside the decoder.
         logits = keras.Model(latents, x, name="logits")
         probabilities = layers.Activation("sigmoid", dtype="float32", name="images")(
@@ -106,7 +120,7 @@ class VariationalAutoencoder(Autoencoder):
         decoder = keras.Model(latents, probabilities, name="decoder")
 
         sampling = GaussianSampling(seed=seed, dtype="float32", name="sampling")
-        super().__init__(encoder, decoder, sampling, name=name)
+        super().__init__(encoder, decoder, sampling, **kwargs)
         self.sampling = sampling
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.reconstruction_loss_tracker = keras.metrics.Mean(name="reconstruction_loss")
@@ -219,6 +233,7 @@ class VariationalAutoencoder(Autoencoder):
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""
         return {
+            **super().get_config(),
             "latent_dim": self.latent_dim,
             "lstm_units": self.lstm_units,
             "encoder_units": list(self.encoder_units),
@@ -230,5 +245,4 @@ class VariationalAutoencoder(Autoencoder):
             "beta": self.beta,
             "unroll": self.unroll,
             "seed": self.seed,
-            "name": self.name,
         }

@@ -1,0 +1,1 @@
+"""The command lines: flags, and what they call. TensorFlow is imported last."""

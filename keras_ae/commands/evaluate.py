@@ -1,0 +1,87 @@
+"""Evaluates a trained run: `python evaluate.py`."""
+
+import argparse
+from collections.abc import Sequence
+
+from keras_ae.commands import program
+from keras_ae.errors import BadRequest
+from keras_ae.options import STAGES, Options
+from keras_ae.recipe import DEVICES
+from keras_ae.runs import Run
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs `evaluate.py` and returns its exit status."""
+    return program.run(_parser(), _evaluate, arguments)
+
+
+def _parser() -> program.Parser:
+    parser = program.Parser(
+        prog="evaluate.py",
+        description="Measure a trained autoencoder on test images, and write figures, numbers and "
+        "a report to RUN/evaluation. Model, data and their settings come from the run itself.",
+        epilog="Indices count the images of the test split in the order of TFDS, from 0. Stages: "
+        + "; ".join(f"{name}, {stage.title.lower()}" for name, stage in STAGES.items())
+        + ". With --only, the other stages of an earlier evaluation stay as they are.",
+        argument_default=argparse.SUPPRESS,
+    )
+
+    def number(add, flag: str, kind: type, help: str) -> None:
+        default = getattr(Options, flag.lstrip("-").replace("-", "_"))
+        metavar = "N" if kind is int else "X"
+        add(flag, type=kind, metavar=metavar, help=f"{help} (default: {default})")
+
+    add = parser.add_argument
+    add("run", nargs="?", default=None, metavar="RUN", help="directory of a finished run")
+    add("-l", "--load", default=None, metavar="RUN", help="the same, as a flag")
+    add("-z", "--latent-dim", type=int, default=None, metavar="N",
+        help="latent units that the run must have")  # fmt: skip
+    add("--only", type=lambda names: tuple(names.split(",")), metavar="STAGE,STAGE",
+        help="run these stages only (default: all)")  # fmt: skip
+    add("--device", choices=DEVICES, help="where to compute")
+    number(add, "--seed", int, "seed of noise, samples, binarization and map")
+
+    add = parser.add_argument_group("images").add_argument
+    number(add, "--clean-idx", int, "test image that leads the reconstructions")
+    number(add, "--denoise-idx", int, "test image that leads the denoised images")
+    number(add, "--noise-std", float, "standard deviation of the noise, before clipping to [0, 1]")
+    number(add, "--interp-idx1", int, "test image at the start of the interpolation")
+    number(add, "--interp-idx2", int, "test image at its end")
+    number(add, "--steps", int, "images of the interpolation, both ends included")
+
+    add = parser.add_argument_group("anomalies").add_argument
+    number(add, "--percentile", float, "percentile of the validation scores for the threshold")
+    add("--ood", metavar="NAME", help="TFDS name of another dataset to tell from the run's own")
+    add("--ood-archives", metavar="DIR", help="directory of that dataset's archives")
+
+    add = parser.add_argument_group("likelihood of variational autoencoders").add_argument
+    number(add, "--nll-samples", int, "importance samples for each image")
+    number(add, "--nll-images", int, "how many test images get them, from the first on")
+    return parser
+
+
+def _evaluate(options: dict) -> None:
+    device, latent_dim = options.pop("device", "auto"), options.pop("latent_dim")
+    named = {options.pop(name) for name in ("run", "load")} - {None}
+    if len(named) != 1:
+        received = " and ".join(sorted(named)) or "none"
+        raise BadRequest(f"expected one run directory, received {received}")
+    chosen = Options(**options)
+    run = Run(named.pop())
+    # All that can be refused without TensorFlow is refused at once.
+    recipe, dataset = run.read_trained()
+    chosen.check_against(dataset)
+    trained_dim = recipe.arguments["latent_dim"]
+    if latent_dim not in (None, trained_dim):
+        raise BadRequest(
+            f"`latent_dim` contradicts the run: expected {trained_dim} latent units, "
+            f"received {latent_dim}"
+        )
+
+    with program.quiet_tensorflow():
+        from keras_ae.evaluation import evaluate, report
+        from keras_ae.training import devices
+    devices.use_device(device)
+    content = evaluate.evaluate(run, chosen)
+    print(report.text(content, chosen.only))
+    print(f"saved to {run.evaluation_report}")

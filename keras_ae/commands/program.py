@@ -1,0 +1,86 @@
+"""What the command lines share: flags, exit statuses, a quiet TensorFlow."""
+
+import argparse
+import contextlib
+import errno
+import os
+import re
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+
+from keras_ae.errors import BadRequest, Interrupted, RunFailed
+
+# What a machine can refuse to do whatever the program is: a full disk, missing permissions.
+_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
+            errno.EIO, errno.EMFILE, errno.ENOMEM)  # fmt: skip
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of flags whose errors are `BadRequest`s."""
+
+    def error(self, message):
+        raise BadRequest(message)
+
+    def with_flags(self, message: str) -> str:
+        """Returns a message in which `arguments` in backticks have become flags."""
+        flags = {action.dest: action.option_strings for action in self._actions}
+
+        def flag(match: re.Match) -> str:
+            return flags[match[1]][-1] if flags.get(match[1]) else match[0]
+
+        return re.sub(r"`(\w+)`", flag, message)
+
+
+def run(
+    parser: Parser, command: Callable[[dict], None], arguments: Sequence[str] | None = None
+) -> int:
+    """Runs a command with the flags that were given, and returns its exit status.
+
+    Whatever keeps the command from its result is told in one line on stderr.
+
+    Args:
+        parser: The flags.
+        command: Gets the values of the flags by name.
+        arguments: The command line; by default that of the process.
+    """
+    try:
+        command(vars(parser.parse_args(arguments)))
+    except BadRequest as error:
+        message, status = error, 2
+    except Interrupted as error:
+        message, status = error, 128 + error.signal_number
+    except RunFailed as error:
+        message, status = error, 1
+    except KeyboardInterrupt:
+        message, status = "stopped by SIGINT", 128 + signal.SIGINT
+    except OSError as error:
+        if error.errno not in _MACHINE:
+            raise
+        message, status = error, 1
+    else:
+        return 0
+    print(f"{parser.prog}: {parser.with_flags(str(message))}", file=sys.stderr)
+    return status
+
+
+@contextlib.contextmanager
+def quiet_tensorflow() -> Iterator[None]:
+    """Holds back what an import of TensorFlow writes to stderr, and shows it only if it fails.
+
+    Its libraries announce themselves there before any log level applies.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

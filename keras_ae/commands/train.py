@@ -1,0 +1,168 @@
+"""Trains a recipe: `python train.py`."""
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from keras_ae import recipes
+from keras_ae.commands import program
+from keras_ae.errors import BadRequest
+from keras_ae.recipe import DEVICES, PRECISIONS, SCHEDULES, STRATEGIES
+from keras_ae.recipes import DEFAULT_RECIPE, RECIPES
+from keras_ae.runs import RUNS, SETTINGS, Run
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs `train.py` and returns its exit status."""
+    return program.run(_parser(), _train, arguments)
+
+
+def _parser() -> program.Parser:
+    parser = program.Parser(
+        prog="train.py",
+        description="Train an autoencoder on MNIST and write a run directory.",
+        # A flag that is not given is absent: the recipe has its value.
+        argument_default=argparse.SUPPRESS,
+    )
+    add = parser.add_argument
+    add("recipe", nargs="?", metavar="RECIPE",
+        help=f"name of a recipe, see --list (default: {DEFAULT_RECIPE})")  # fmt: skip
+    add("--list", action="store_true", default=False, help="list the recipes and exit")
+    add("--export-only", metavar="RUN",
+        help="write the exports of a finished run anew, without training")  # fmt: skip
+
+    model = parser.add_argument_group("model, where the recipe has it")
+    add = model.add_argument
+    add("-z", "--latent-dim", type=int, metavar="N", help="number of latent units")
+    add("--activation", metavar="NAME", help="activation of the hidden layers")
+    add("--code-activation", metavar="NAME", help="activation of the latents")
+    add("--beta", type=float, metavar="X", help="weight of the KL divergence")
+
+    training = parser.add_argument_group("training")
+    add = training.add_argument
+    add("-e", "--epochs", type=int, metavar="N", help="passes over the training images")
+    add("-b", "--batch-size", type=int, metavar="N", help="images in a step")
+    add("--learning-rate", type=float, metavar="X", help="learning rate of Adam")
+    add("--schedule", choices=SCHEDULES, help="how the learning rate changes")
+    add("--train-noise-std", type=float, metavar="X", help="noise on the training inputs")
+    add("--jit-compile", action=argparse.BooleanOptionalAction,
+        help="compile the training step with XLA, or not")  # fmt: skip
+    add("--precision", choices=PRECISIONS, help="type in which the layers compute")
+    add("--seed", type=int, metavar="N", help="seed of everything random")
+    add("--device", choices=DEVICES, help="where to compute")
+    add("--strategy", choices=STRATEGIES,
+        help="mirrored: split each batch over all devices of this machine")  # fmt: skip
+
+    dataset = parser.add_argument_group("data")
+    add = dataset.add_argument
+    add("--dataset", metavar="NAME", help="TFDS name of 28x28 grey images")
+    add("--archives", metavar="DIR", help="directory of the dataset's archives")
+    add("--train-images", type=int, metavar="N", help="use the first N training images only")
+    add("--full-train", action="store_true", help="train on the validation images, too")
+
+    output = parser.add_argument_group("output")
+    add = output.add_argument
+    add("-s", "--save-dir", metavar="DIR",
+        help=f"run directory (default: {RUNS}/RECIPE)")  # fmt: skip
+    add("-p", "--plot", metavar="FILE",
+        help="plot of the loss, redrawn in training (default: in the run directory)")  # fmt: skip
+    add("--figures-every", type=int, metavar="N", help="epochs between figures")
+    add("--tensorboard", action="store_true", help="write TensorBoard logs")
+    earlier = output.add_mutually_exclusive_group()
+    add = earlier.add_argument
+    add("--overwrite", action="store_true", default=False, help="replace an earlier run")
+    add("--resume", action="store_true", default=False, help="resume an interrupted run")
+    return parser
+
+
+def _train(options: dict) -> None:
+    if options.pop("list"):
+        print(_recipe_table())
+        return
+    if (directory := options.pop("export_only", None)) is not None:
+        _export(Run(directory), options)
+        return
+    overwrite, resume = options.pop("overwrite"), options.pop("resume")
+    name = options.pop("recipe", None)
+    directory = options.pop("save_dir", None)
+    run = Run(directory or RUNS / (name or DEFAULT_RECIPE))
+    if resume:
+        run.check_resumable()
+        name = _check_same(run, {**options, **({"name": name} if name else {})})
+    else:
+        settings = {key: options.pop(key) for key in SETTINGS if key in options}
+        recipe = recipes.get(name or DEFAULT_RECIPE).override(**options)
+        name = recipe.name
+        run.check_free(overwrite)
+    hint = f"resume with: {_resume_command(name, run)}"
+    with program.quiet_tensorflow():
+        from keras_ae.training import run as training
+    if resume:
+        summary = training.resume(run, resume_hint=hint)
+    else:
+        summary = training.train(recipe, run, overwrite=overwrite, resume_hint=hint, **settings)
+    print(_summary_lines(summary["test"], run))
+
+
+def _export(run: Run, options: dict) -> None:
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise BadRequest(
+            "`export_only`: expected no other settings, since the run has its own; received "
+            f"{', '.join(given)}"
+        )
+    run.read_recipe()
+    with program.quiet_tensorflow():
+        from keras_ae import export
+    export.export_run(run)
+    print(f"exported {run.directory}")
+
+
+def _check_same(run: Run, options: dict) -> str:
+    """Checks that `options` are those of the run, and returns the name of its recipe."""
+    recipe = run.read_recipe()
+    began = {**vars(recipe), **recipe.arguments, **run.read_settings()}
+    for name, value in options.items():
+        if name in ("archives", "plot"):
+            value = str(Path(value).absolute())
+        if name not in began or began[name] != value:
+            raise BadRequest(
+                f"`resume` continues the run in {run.directory} as it began: expected {name} "
+                f"{began.get(name)!r} or no word of it, received {value!r}"
+            )
+    return recipe.name
+
+
+def _resume_command(name: str, run: Run) -> str:
+    command = ["python", "train.py", name, "--resume"]
+    if run.directory != RUNS / name:
+        command += ["--save-dir", str(run.directory)]
+    return shlex.join(command)
+
+
+def _recipe_table() -> str:
+    rows = [("recipe", "parameters", "source", "description")]
+    rows += [
+        (recipe.name, f"{recipe.parameters:,}", recipe.source, recipe.description)
+        for recipe in RECIPES.values()
+    ]
+    return "\n".join(
+        f"{name:20}{parameters:>12}  {source:8}{description}"
+        for name, parameters, source, description in rows
+    )
+
+
+def _summary_lines(test: dict, run: Run) -> str:
+    lines = [
+        f"test MSE per pixel {test['mse']:.4f}  "
+        f"(PCA with {test['latent_dim']} components {test['pca_mse']:.4f}, "
+        f"mean image {test['mean_image_mse']:.4f})",
+        f"non-constant latent units {test['non_constant_units']} of {test['latent_dim']}",
+    ]
+    if "kl_loss" in test:
+        lines.append(
+            f"test negative ELBO {test['loss']:.2f} nats per image  "
+            f"(reconstruction {test['reconstruction_loss']:.2f}, KL {test['kl_loss']:.2f})"
+        )
+    return "\n".join([*lines, f"saved to {run.directory}"])

@@ -1,0 +1,1 @@
+"""From a trained run directory to a report."""

@@ -1,0 +1,137 @@
+"""Measures a trained model on data, and writes what it finds."""
+
+import contextlib
+import hashlib
+import importlib
+import json
+import time
+
+from keras_ae import __version__, data, figures
+from keras_ae.evaluation import report
+from keras_ae.evaluation.context import Context, Section, Skipped
+from keras_ae.evaluation.vocabulary import MEASURES
+from keras_ae.files import check_writable, write_json, write_text
+from keras_ae.loading import load_dataset, load_run
+from keras_ae.options import STAGES, Options
+from keras_ae.runs import FIGURE_SUFFIX, Run
+
+
+def evaluate(run: Run, options: Options) -> dict:
+    """Runs stages of an evaluation and writes `evaluation/` in the run directory.
+
+    Each stage, when it is done, replaces what an earlier evaluation of the same model said about
+    it: its figures, its part of `metrics.json` and of `report.html`. Everything else stays.
+
+    Args:
+        run: A finished run.
+        options: What to evaluate, and how.
+
+    Returns:
+        The contents of `evaluation/metrics.json`: `run`, the model's description; `units` by
+        measure; and in `stages`, by name, the `options` that it depends on, its `tables` with
+        `caption` and `rows`, the captions of its `figures` by file, and the reasons for what was
+        `skipped`.
+
+    Raises:
+        BadRequest: If the run, a setting or a dataset cannot be used. Nothing has been written.
+    """
+    context = open_run(run, options)
+    with run.locked():
+        return _run_stages(context)
+
+
+def _run_stages(context: Context) -> dict:
+    run, options = context.run, context.options
+    run.evaluation.mkdir(exist_ok=True)
+    content = {
+        "run": _describe(context),
+        "units": {key: measure.unit for key, measure in MEASURES.items()},
+        "stages": {},
+    }
+    content["stages"] = _earlier(run, content)
+    names = [name for name in STAGES if name in options.only]
+    for position, name in enumerate(names, start=1):
+        print(f"[{position}/{len(names)}] {STAGES[name].title} ...", end=" ", flush=True)
+        started = time.monotonic()
+        try:
+            # scikit-learn comes with some of them, and training does without it.
+            stage = importlib.import_module(f"keras_ae.evaluation.stages.{name}")
+            section = stage.present(context, stage.measure(context))
+        except Skipped as reason:
+            section = Section(skipped={name: str(reason)})
+            print("skipped:", reason, flush=True)
+        else:
+            print(f"{time.monotonic() - started:.1f} s", flush=True)
+        _write(run, content, name, section, options)
+    return content
+
+
+def open_run(run: Run, options: Options) -> Context:
+    """Returns what the stages need to measure a finished run.
+
+    Raises:
+        BadRequest: If the run, a setting or a dataset cannot be used.
+    """
+    recipe, trained_on = run.read_trained()
+    options.check_against(trained_on)
+    dataset = load_dataset(run)
+    ood = None if options.ood is None else data.load(options.ood, options.ood_archives)
+    model = load_run(run)
+    check_writable(run.evaluation)
+    return Context(run, recipe, model, dataset, ood, options)
+
+
+def _describe(context: Context) -> dict:
+    recipe, dataset = context.recipe, context.dataset
+    return {
+        "recipe": recipe.name,
+        "description": recipe.description,
+        "latent_dim": context.model.latent_dim,
+        "parameters": context.model.count_params(),
+        "epochs": recipe.epochs,
+        "seed": recipe.seed,
+        "dataset": dataset.name,
+        "dataset_checksum": dataset.checksum,
+        "train_images": len(dataset.train),
+        "test_images": len(dataset.test),
+        "model_checksum": hashlib.sha256(context.run.model.read_bytes()).hexdigest(),
+        "keras_ae": __version__,
+    }
+
+
+def _earlier(run: Run, content: dict) -> dict:
+    """Returns the stages of an earlier evaluation of the same model, if there is one."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        earlier = json.loads(run.evaluation_metrics.read_text(encoding="utf-8"))
+        if {key: earlier[key] for key in ("run", "units")} == {
+            key: content[key] for key in ("run", "units")
+        }:
+            return earlier["stages"]
+    return {}
+
+
+def _write(run: Run, content: dict, name: str, section: Section, options: Options) -> None:
+    captions = {}
+    for figure_name, (caption, figure) in section.figures.items():
+        file = f"{name}_{figure_name}{FIGURE_SUFFIX}"
+        figures.save(figure, run.evaluation / file)
+        captions[file] = caption
+    for file, text in section.files.items():
+        write_text(run.evaluation / file, text)
+    done = content["stages"] | {
+        name: {
+            "options": {key: getattr(options, key) for key in STAGES[name].options},
+            "tables": {
+                key: {"caption": caption, "rows": rows}
+                for key, (caption, rows) in section.tables.items()
+            },
+            "figures": captions,
+            "skipped": section.skipped,
+        }
+    }
+    content["stages"] = {key: done[key] for key in STAGES if key in done}
+    write_json(run.evaluation_metrics, content)
+    write_text(run.evaluation_report, report.page(content, run.evaluation))
+    for path in run.evaluation.glob(f"{name}_*{FIGURE_SUFFIX}"):
+        if path.name not in captions:
+            path.unlink()

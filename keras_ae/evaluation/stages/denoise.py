@@ -1,0 +1,118 @@
+"""Denoising at one strength of noise and over a sweep, beside linear references."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_ae import data, figures, metrics
+from keras_ae.evaluation.context import Context, Rows, Section
+from keras_ae.options import NOISE_SWEEP
+from keras_ae.references import AffineFilter
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """Errors against the clean test images.
+
+    Attributes:
+        chosen: The strength that was asked for: a row for each of `noisy` (the input), `model`,
+            `pca`, `affine` and `model_without_noise`.
+        sweep: A row for each strength, with the numbers of the first four.
+        images: Images of the first three at that strength, of some test images.
+        shown: Indices of these test images.
+    """
+
+    chosen: Rows
+    sweep: Rows
+    images: dict[str, np.ndarray]
+    shown: np.ndarray
+
+
+def measure(context: Context) -> Measured:
+    """Measures denoising at every strength of `NOISE_SWEEP` and at the one asked for."""
+    images, options = context.images, context.options
+    shown = context.examples(options.denoise_idx)
+    sweep: Rows = {}
+    for noise_std in sorted({*NOISE_SWEEP, options.noise_std}):
+        affine = AffineFilter.fit(context.train_images, noise_std)
+        # One draw for all strengths, so that they differ in nothing else.
+        noisy = data.noisy(images, noise_std, seed=(options.seed, 0)).numpy()
+        outputs = {
+            "noisy": noisy,
+            "model": context.model.reconstruct(noisy),
+            "pca": context.pca.reconstruct(noisy, context.model.latent_dim).clip(0, 1),
+            "affine": affine(noisy).clip(0, 1),
+        }
+        errors = {name: _error_and_ratio(images, output) for name, output in outputs.items()}
+        sweep[str(noise_std)] = {
+            measure: {name: errors[name][measure] for name in outputs}
+            for measure in ("mse", "psnr")
+        }
+        if noise_std == options.noise_std:
+            chosen = errors
+            drawn = {name: outputs[name][shown] for name in ("noisy", "model", "affine")}
+    chosen["model_without_noise"] = _error_and_ratio(images, context.reconstructions)
+    return Measured(chosen, sweep, drawn, shown)
+
+
+def present(context: Context, measured: Measured) -> Section:
+    """Shows the errors and the images."""
+    options = context.options
+    strength = f"Noise of standard deviation {options.noise_std:g}"
+    trained = (
+        f"This model was trained on inputs with noise of {context.recipe.train_noise_std:g}."
+        if context.recipe.train_noise_std
+        else "This model never saw noise in training."
+    )
+    section = Section()
+    section.tables["at_noise_std"] = (
+        f"{strength}, clipped to [0, 1], on all test images, compared with the clean originals. "
+        f"{trained} The noisy input is the error before, the model's row the error after. PCA "
+        f"projects on {context.model.latent_dim} components. The affine filter is the best one for "
+        "this noise: it is fitted to the training images and told the strength of the noise. Both "
+        "are clipped to [0, 1], too. Denoising by this model cannot be expected to be better than "
+        "its reconstruction without noise.",
+        measured.chosen,
+    )
+    section.tables["sweep"] = (
+        "The same over the strength of the noise (first column, standard deviation). Few latents "
+        "may win where the noise is strong; they lose where their own reconstruction error is "
+        "larger than the noise.",
+        measured.sweep,
+    )
+    labels = {"noisy": "noisy", "model": "denoised", "affine": "affine filter"}
+    section.figures["images"] = (
+        f"{strength}: test image {options.denoise_idx}, then the first of each digit. "
+        "Look whether the denoised digit is still the original one, and not only clean.",
+        figures.image_rows(
+            {
+                **{labels[name]: images for name, images in measured.images.items()},
+                "original": context.images[measured.shown],
+            }
+        ),
+    )
+    section.figures["sweep"] = (
+        "Error against the strength of the noise; lower is better. Where the model's curve is "
+        "above that of the noisy input, it does more harm than the noise.",
+        figures.curves(
+            [float(noise_std) for noise_std in measured.sweep],
+            {
+                label: [row["mse"][name] for row in measured.sweep.values()]
+                for name, label in (
+                    ("noisy", "noisy input"),
+                    ("model", "model"),
+                    ("pca", "PCA"),
+                    ("affine", "affine filter"),
+                )
+            },
+            "standard deviation of the noise, before clipping",
+            "mean squared error per pixel",
+        ),
+    )
+    return section
+
+
+def _error_and_ratio(images: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
+    squared_errors = metrics.mean_squared_error(images, outputs)
+    ratios = metrics.peak_signal_to_noise_ratio(squared_errors)
+    return {"mse": float(squared_errors.mean()), "psnr": float(ratios.mean())}

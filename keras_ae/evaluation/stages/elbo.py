@@ -1,0 +1,179 @@
+"""Bounds on the likelihood of a variational model, and the use of its latents."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from keras_ae import figures, metrics
+from keras_ae.evaluation.context import Context, Rows, Section, Skipped
+from keras_ae.models import VariationalAutoencoder, losses
+from keras_ae.models.autoencoder import IMAGES, split_into_batches
+
+# They bound the memory, whatever the number of images and samples.
+DECODED_AT_ONCE = 1_000
+IMAGES_WEIGHED_AT_ONCE = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """Bounds of a variational model.
+
+    Attributes:
+        bounds: A row for each kind of image and number of images.
+        active: Which units are active, bool `[latent_dim]`.
+        divergence: KL divergence of each unit, mean over the grey test images, `[latent_dim]`.
+    """
+
+    bounds: Rows
+    active: np.ndarray
+    divergence: np.ndarray
+
+
+def measure(context: Context) -> Measured:
+    """Measures the bounds on grey and on binarized test images.
+
+    Raises:
+        Skipped: If the model is not variational.
+    """
+    model, options = context.model, context.options
+    if not context.is_variational:
+        raise Skipped(
+            f"{context.recipe.name} is a plain autoencoder: it has no posterior, so no bound "
+            "on the likelihood"
+        )
+    rng = np.random.default_rng(options.seed)
+    binary = _binarized(context.images, rng)
+    weigh = _weigher(model)
+    bounds: Rows = {}
+    for kind, images in (("grey", context.images), ("binarized", binary)):
+        reconstruction, kl = _negative_elbo_terms(weigh, images, model.latent_dim, rng)
+        some = options.nll_images
+        nll = np.concatenate(
+            [
+                metrics.importance_weighted_nll(
+                    _log_weights(weigh, batch, options.nll_samples, model.latent_dim, rng)
+                )
+                for batch in split_into_batches(images[:some], IMAGES_WEIGHED_AT_ONCE)
+            ]
+        )
+        bounds[f"{kind}_all"] = _means(reconstruction, kl)
+        bounds[f"{kind}_first"] = _means(reconstruction[:some], kl[:some]) | {
+            "nll": float(nll.mean())
+        }
+        if kind == "grey":
+            divergence = kl.mean(axis=0)
+    return Measured(bounds, metrics.active_units(context.latents), divergence)
+
+
+def present(context: Context, measured: Measured) -> Section:
+    """Shows the bounds and the use of the latents."""
+    active, divergence = measured.active, measured.divergence
+    order = np.argsort(-divergence, kind="stable")
+    section = Section()
+    section.tables["bounds"] = (
+        "Nats per image, beta 1. Negative ELBO = reconstruction + KL, with one sample of the "
+        f"posterior for each image; NLL is the bound by {context.options.nll_samples} importance "
+        "samples, which is tighter. Binarized: each pixel drawn once as 0 or 1 with its grey value "
+        "as probability, with a fixed seed; these are true bounds on a likelihood, though the "
+        "model was trained on grey images. Grey: the pixel values stand in for probabilities, so "
+        "this is the training objective and no likelihood of the images.",
+        measured.bounds,
+    )
+    section.tables["use"] = (
+        "Active units: their posterior mean varies over the test images with a variance above "
+        "0.01. The others give the decoder noise alone.",
+        {"model": {"active_units": int(active.sum()), "latent_dim": len(active)}},
+    )
+    section.tables["units"] = (
+        "KL divergence from the prior for each unit, mean over the grey test images, largest "
+        "first. A unit near 0 nats says nothing about the image.",
+        {
+            f"unit {unit}": {
+                "kl": float(divergence[unit]),
+                "mean_variance": float(context.latents[:, unit].var()),
+                "active": bool(active[unit]),
+            }
+            for unit in order
+        },
+    )
+    section.figures["kl"] = (
+        "KL divergence of each latent unit, largest first. Bars near zero are units that the "
+        "model has given up.",
+        figures.bars(
+            [str(unit) for unit in order],
+            {"KL": divergence[order]},
+            "latent unit",
+            "KL divergence, nats per image",
+        ),
+    )
+    return section
+
+
+def _weigher(model: VariationalAutoencoder) -> Callable:
+    """Returns a graph from images `[n, ...]` and noise `[n, samples, latent_dim]`.
+
+    Its results are the reconstruction loss `[n, samples]`, the divergence `[n, latent_dim]` and the
+    logarithm of the importance weights `[n, samples]`.
+    """
+    logits = model.decoder.get_layer("logits")
+
+    @tf.function(
+        input_signature=[IMAGES, tf.TensorSpec((None, None, model.latent_dim), tf.float32)]
+    )
+    def weigh(images, noise):
+        mean, log_variance = model.posterior_step(images)
+        latents = mean[:, None] + tf.exp(log_variance / 2)[:, None] * noise
+        samples = tf.shape(noise)[1]
+        reconstruction = losses.bernoulli_negative_log_likelihood(
+            tf.repeat(images, samples, axis=0),
+            logits(tf.reshape(latents, (-1, model.latent_dim)), training=False),
+        )
+        reconstruction = tf.reshape(reconstruction, (-1, samples))
+        # log p(z) - log q(z | x); the constants of the two Gaussians cancel.
+        log_ratio = 0.5 * tf.reduce_sum(
+            tf.square(noise) + log_variance[:, None] - tf.square(latents), axis=-1
+        )
+        return (
+            reconstruction,
+            losses.gaussian_kl_divergence(mean, log_variance),
+            log_ratio - reconstruction,
+        )
+
+    return weigh
+
+
+def _binarized(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draws each pixel as 0 or 1 with its grey value as the probability of 1."""
+    return (rng.random(images.shape) < images).astype("float32")
+
+
+def _negative_elbo_terms(
+    weigh: Callable, images: np.ndarray, latent_dim: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    reconstructions, divergences = [], []
+    for batch in split_into_batches(images, DECODED_AT_ONCE):
+        noise = rng.standard_normal((len(batch), 1, latent_dim), dtype="float32")
+        reconstruction, divergence, _ = weigh(batch, noise)
+        reconstructions.append(reconstruction.numpy()[:, 0])
+        divergences.append(divergence.numpy())
+    return np.concatenate(reconstructions), np.concatenate(divergences)
+
+
+def _log_weights(
+    weigh: Callable, images: np.ndarray, samples: int, latent_dim: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    at_once = DECODED_AT_ONCE // len(images)
+    for start in range(0, samples, at_once):
+        count = min(at_once, samples - start)
+        noise = rng.standard_normal((len(images), count, latent_dim), dtype="float32")
+        yield weigh(images, noise)[2].numpy()
+
+
+def _means(reconstruction: np.ndarray, kl: np.ndarray) -> dict[str, float]:
+    means = {
+        "reconstruction": float(reconstruction.mean(dtype="float64")),
+        "kl": float(kl.sum(axis=1).mean(dtype="float64")),
+    }
+    return {"images": len(kl), "negative_elbo": sum(means.values()), **means}

@@ -1,0 +1,53 @@
+"""The one layer that Keras lacks."""
+
+import keras
+import tensorflow as tf
+
+# Classes are registered under the name of the package that this folder lies in.
+PACKAGE = __name__.split(".")[0]
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class GaussianSampling(keras.layers.Layer):
+    """Draws from a diagonal Gaussian so that gradients reach its parameters.
+
+    `mean + exp(log_variance / 2) * noise` with standard normal noise: the reparameterization of
+    Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114. Like `keras.layers.GaussianNoise`
+    it is random in training only; at inference it returns the mean.
+
+    Args:
+        seed: Integer seed of the noise, or `None` for a random one.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: A pair `(mean, log_variance)` of equal shape.
+        training: Whether to draw (`True`) or to return the mean (`False`, the default).
+    """
+
+    def __init__(self, seed: int | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs, training=False):
+        mean, log_variance = inputs
+        if not training:
+            return mean
+        rows, units = keras.ops.shape(mean)
+        # All replicas of a distribution strategy hold the same state of the generator. So each
+        # draws the noise of the global batch, as one device would, and takes its own rows.
+        replica = tf.distribute.get_replica_context()
+        noise = keras.random.normal(
+            (rows * replica.num_replicas_in_sync, units),
+            dtype=mean.dtype,
+            seed=self.seed_generator,
+        )
+        start = rows * replica.replica_id_in_sync_group
+        return mean + keras.ops.exp(log_variance / 2) * noise[start : start + rows]
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
+    def get_config(self) -> dict:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "seed": self.seed}

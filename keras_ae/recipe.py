@@ -1,0 +1,209 @@
+"""What a recipe is: its fields, and what each of them may be."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+
+from keras_ae.errors import BadRequest
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One experiment: a model, and how it is trained.
+
+    Attributes:
+        name: Name on the command line.
+        description: One line for a list of recipes.
+        source: Number of the source document that the experiment is from.
+        parameters: Number of the model's parameters with the arguments below; `None` where an
+            override changed them and the model is not built yet.
+        model: Name of a class in `keras_ae.models`.
+        arguments: Arguments of that class.
+        learning_rate: Of Adam, at its highest.
+        batch_size: Images in a step.
+        epochs: Passes over the training images.
+        l2: Factor of the weights that is added to their gradients, see `training.optimizer.AdamL2`.
+        schedule: How the learning rate changes. `constant`: not at all. `plateau`: it falls to a
+            tenth when the loss has not improved for ten epochs, which are PyTorch's defaults.
+            `cosine`: it rises during the first twentieth of all steps, then falls to zero along
+            half a cosine (Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983).
+        figures_every: Epochs between figures.
+        jit_compile: Whether XLA compiles the training step.
+        threads_per_operation: Threads that share one operation; 0 for as many as there are cores.
+            With 1, operations that do not wait for one another run side by side.
+        precision: Keras dtype policy of the layers. Weights stay float32 with either.
+        train_noise_std: Standard deviation of the Gaussian noise on the training inputs. Noisy
+            pixels are clipped to [0, 1]. Targets stay clean.
+        seed: Of initial weights, order, noise, dropout and sampling.
+        dataset: TFDS name of a dataset of 28x28 grey images.
+        train_images: How many of the training images to use; `None` for all.
+        train_classes: Labels of the images to train and to validate on; `None` for all.
+        full_train: Whether the 5,000 validation images are trained on, too.
+    """
+
+    name: str
+    description: str
+    source: str
+    parameters: int | None
+    model: str
+    arguments: Mapping[str, object]
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    l2: float = 0.0
+    schedule: str = "constant"
+    figures_every: int = 5
+    jit_compile: bool = False
+    threads_per_operation: int = 0
+    precision: str = "float32"
+    train_noise_std: float = 0.0
+    seed: int = 0
+    dataset: str = "mnist"
+    train_images: int | None = None
+    train_classes: tuple[int, ...] | None = None
+    full_train: bool = False
+
+    def override(self, **overrides) -> "Recipe":
+        """Returns a recipe in which fields, or arguments of the model, are replaced.
+
+        Args:
+            **overrides: New values by field of this class or by argument of the model.
+
+        Raises:
+            BadRequest: If this recipe has no use for one of them, or a value is out of range.
+        """
+        fields = {field.name for field in dataclasses.fields(self)}
+        for name, value in overrides.items():
+            if name not in fields and name not in self.arguments:
+                raise BadRequest(
+                    f"recipe {self.name!r} has no use for {name}; "
+                    f"expected one of {', '.join(self.arguments)} or a training setting, "
+                    f"received {name}={value!r}"
+                )
+        check_values(overrides)
+        arguments = {name: overrides.get(name, value) for name, value in self.arguments.items()}
+        replaced = {name: value for name, value in overrides.items() if name in fields}
+        if arguments != self.arguments:
+            replaced = {"parameters": None, **replaced}
+        return dataclasses.replace(self, arguments=arguments, **replaced)
+
+
+SCHEDULES = ("constant", "plateau", "cosine")
+PRECISIONS = ("float32", "mixed_bfloat16")
+ACTIVATIONS = ("relu", "tanh", "linear", "sigmoid", "elu", "gelu", "leaky_relu", "selu", "silu")
+DEVICES = ("auto", "cpu", "gpu")
+STRATEGIES = ("single", "mirrored")
+
+
+def _is_count(value) -> bool:
+    return type(value) is int and 1 <= value < 2**31
+
+
+def _is_number(value, least: float = 0, below: float = 3e38) -> bool:
+    # Not a NaN, which compares as false, and not beyond float32.
+    return type(value) in (int, float) and least <= value < below
+
+
+# What each value has to be, in words and as a test: the one place for flags, Python and files.
+_RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
+    name: (expected, is_good)
+    for names, expected, is_good in (
+        (
+            "latent_dim lstm_units base_filters epochs batch_size figures_every",
+            "a positive integer below 2147483648",
+            _is_count,
+        ),
+        (
+            "train_images parameters",
+            "a positive integer below 2147483648",
+            lambda value: value is None or _is_count(value),
+        ),
+        (
+            "train_classes",
+            "a list of one or more labels without repetition",
+            lambda value: (
+                value is None
+                or (
+                    isinstance(value, list | tuple)
+                    and all(type(label) is int and label >= 0 for label in value)
+                    and 1 <= len(value) == len(set(value))
+                )
+            ),
+        ),
+        (
+            "hidden_units encoder_units dense_units filters",
+            "a list of positive integers below 2147483648",
+            lambda value: isinstance(value, list | tuple) and all(map(_is_count, value)),
+        ),
+        (
+            "seed threads_per_operation",
+            "an integer from 0 to 2147483647",
+            lambda value: type(value) is int and 0 <= value < 2**31,
+        ),
+        (
+            "learning_rate",
+            "a finite number above zero",
+            lambda value: _is_number(value) and value > 0,
+        ),
+        ("beta train_noise_std l2", "a finite number, zero or more", _is_number),
+        (
+            "dropout",
+            "a number from 0 to below 1",
+            lambda value: _is_number(value, below=1),
+        ),
+        (
+            "jit_compile full_train batch_normalization unroll tensorboard",
+            "true or false",
+            lambda value: type(value) is bool,
+        ),
+        (
+            "activation code_activation output_activation",
+            f"one of {', '.join(ACTIVATIONS)}",
+            lambda value: value in ACTIVATIONS,
+        ),
+        ("schedule", f"one of {', '.join(SCHEDULES)}", lambda value: value in SCHEDULES),
+        ("precision", f"one of {', '.join(PRECISIONS)}", lambda value: value in PRECISIONS),
+        ("device", f"one of {', '.join(DEVICES)}", lambda value: value in DEVICES),
+        ("strategy", f"one of {', '.join(STRATEGIES)}", lambda value: value in STRATEGIES),
+        (
+            "name description source model dataset",
+            "text",
+            lambda value: isinstance(value, str),
+        ),
+        (
+            "archives plot",
+            "a path",
+            lambda value: value is None or isinstance(value, str),
+        ),
+    )
+    for name in names.split()
+}
+
+
+def check_values(values: Mapping[str, object]) -> None:
+    """Checks the values of a recipe's fields, of a model's arguments or of settings.
+
+    Args:
+        values: Values by name.
+
+    Raises:
+        BadRequest: If one has the wrong type or is out of range.
+    """
+    for name, value in values.items():
+        expected, is_good = _RULES[name]
+        if not is_good(value):
+            raise BadRequest(f"{name} must be {expected}, received {value!r}")
+
+
+def check_names(received: Iterable[str], expected: Iterable[str]) -> None:
+    """Checks that names are complete and none is unknown.
+
+    Raises:
+        BadRequest: If they are not the expected ones, in whatever order.
+    """
+    received, expected = set(received), set(expected)
+    if received != expected:
+        raise BadRequest(
+            f"expected the names {', '.join(sorted(expected))}, "
+            f"received {', '.join(sorted(received - expected)) or 'nothing'} beyond them and "
+            f"{', '.join(sorted(expected - received)) or 'nothing'} missing"
+        )

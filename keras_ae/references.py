@@ -1,0 +1,112 @@
+"""What a model is compared with: PCA and the best affine filter against noise."""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class PCA:
+    """Principal components: the best linear autoencoder, and so the reference for the others.
+
+    Attributes:
+        mean: Mean image, `[pixels]`.
+        components: Orthonormal rows by falling variance, `[components, pixels]`.
+        variances: Variance of the images along each component, `[components]`.
+    """
+
+    mean: np.ndarray
+    components: np.ndarray
+    variances: np.ndarray
+
+    @classmethod
+    def fit(cls, images: np.ndarray) -> "PCA":
+        """Computes all components of `images`, `[n, ...]` floats."""
+        flat = images.reshape(len(images), -1)
+        mean = flat.mean(axis=0, dtype="float64")
+        centred = flat - mean.astype(flat.dtype)
+        variances, vectors = np.linalg.eigh((centred.T @ centred).astype("float64") / len(flat))
+        return cls(
+            mean.astype(flat.dtype), vectors.T[::-1].astype(flat.dtype), variances[::-1].clip(0)
+        )
+
+    def encode(self, images: np.ndarray, dimensions: int) -> np.ndarray:
+        """Returns the coordinates along the first components, `[n, dimensions]`."""
+        return (images.reshape(len(images), -1) - self.mean) @ self.components[:dimensions].T
+
+    def reconstruct(self, images: np.ndarray, dimensions: int) -> np.ndarray:
+        """Projects `images` on the first `dimensions` components and back, without clipping."""
+        return self._decode(self.encode(images, dimensions)).reshape(images.shape)
+
+    def sample(self, n: int, dimensions: int, seed: int) -> np.ndarray:
+        """Draws from a Gaussian along the first components, `[n, pixels]`, without clipping."""
+        noise = np.random.default_rng(seed).standard_normal((n, dimensions))
+        latents = noise * np.sqrt(self.variances[:dimensions])
+        return self._decode(latents.astype(self.components.dtype))
+
+    def _decode(self, latents: np.ndarray) -> np.ndarray:
+        return latents @ self.components[: latents.shape[1]] + self.mean
+
+
+@dataclasses.dataclass(frozen=True)
+class AffineFilter:
+    """The best affine filter against Gaussian noise that is clipped to [0, 1]: a Wiener filter.
+
+    It minimizes the expected squared error over the images that it was fitted to and all draws of
+    the noise: the covariance of clean and noisy pixels times the inverse covariance of the noisy
+    ones. See Kay, Fundamentals of Statistical Signal Processing: Estimation Theory, section 12.3.
+
+    Attributes:
+        weights: `[pixels, pixels]`, to be multiplied from the right.
+        noisy_mean: Mean noisy image, `[pixels]`.
+        mean: Mean clean image, `[pixels]`.
+    """
+
+    weights: np.ndarray
+    noisy_mean: np.ndarray
+    mean: np.ndarray
+
+    @classmethod
+    def fit(cls, images: np.ndarray, noise_std: float) -> "AffineFilter":
+        """Computes the filter, without drawing noise.
+
+        Args:
+            images: Clean images `[n, ...]`, floats of 256 levels in [0, 1].
+            noise_std: Standard deviation of the noise before clipping, above zero.
+        """
+        flat = images.reshape(len(images), -1)
+        levels = np.linspace(0, 1, 256)
+        expected, variance = (
+            np.take(moment.astype(flat.dtype), np.rint(flat * 255).astype("uint8"))
+            for moment in _moments_of_clipped_noise(levels, noise_std)
+        )
+        mean, noisy_mean = (pixels.mean(axis=0, dtype="float64") for pixels in (flat, expected))
+        clean, noisy = flat - mean.astype(flat.dtype), expected - noisy_mean.astype(flat.dtype)
+        across, within = ((noisy.T @ pixels).astype("float64") for pixels in (clean, noisy))
+        own = np.diag(variance.sum(axis=0, dtype="float64"))
+        weights = np.linalg.solve(within + own, across)
+        return cls(*(array.astype(flat.dtype) for array in (weights, noisy_mean, mean)))
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Removes the noise from `images`, `[n, ...]`, without clipping the outcome."""
+        flat = images.reshape(len(images), -1)
+        return ((flat - self.noisy_mean) @ self.weights + self.mean).reshape(images.shape)
+
+
+def _moments_of_clipped_noise(
+    levels: np.ndarray, noise_std: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns mean and variance of pixels that get Gaussian noise and are clipped to [0, 1]."""
+    from scipy.stats import norm
+
+    lower, upper = -levels / noise_std, (1 - levels) / noise_std
+    inside = norm.cdf(upper) - norm.cdf(lower)
+    slope = noise_std * (norm.pdf(lower) - norm.pdf(upper))
+    mean = levels * inside + slope + norm.sf(upper)
+    square = (
+        (levels**2 + noise_std**2) * inside
+        + 2 * levels * slope
+        + noise_std**2 * (lower * norm.pdf(lower) - upper * norm.pdf(upper))
+        + norm.sf(upper)
+    )
+    return mean, square - mean**2

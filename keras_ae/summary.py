@@ -1,0 +1,48 @@
+"""The numbers that every training run ends with."""
+
+import numpy as np
+
+from keras_ae import data, metrics
+from keras_ae.models import Autoencoder, VariationalAutoencoder
+from keras_ae.references import PCA
+
+
+def summarize(model: Autoencoder, dataset: data.Dataset) -> dict[str, dict]:
+    """Measures `model` on every split, beside two references fitted to the training images.
+
+    Args:
+        model: A trained model, compiled if it is variational.
+        dataset: Splits; an empty validation split is left out.
+
+    Returns:
+        By split: `mse`, `pca_mse` (as many components as latents) and `mean_image_mse`, mean
+        squared errors per pixel; `latent_dim` and `non_constant_units`; for a variational
+        model `loss`, `reconstruction_loss` and `kl_loss` in nats per image, with one sample of
+        the posterior per image. The `mse` of such a model is that of the decoded posterior mean.
+    """
+    train = data.to_float(dataset.train.images)
+    pca = PCA.fit(train)
+    splits = {"test": dataset.test, "validation": dataset.validation, "train": dataset.train}
+    summary = {}
+    for name, split in splits.items():
+        if len(split) == 0:
+            continue
+        images = train if name == "train" else data.to_float(split.images)
+        latents = model.encode(images)
+        reconstructions = {
+            "mse": model.decode(latents),
+            "pca_mse": pca.reconstruct(images, model.latent_dim),
+            "mean_image_mse": np.broadcast_to(pca.mean.reshape(images.shape[1:]), images.shape),
+        }
+        summary[name] = {
+            key: float(metrics.mean_squared_error(images, values).mean())
+            for key, values in reconstructions.items()
+        }
+        summary[name] |= {
+            "latent_dim": model.latent_dim,
+            "non_constant_units": metrics.non_constant_units(latents),
+        }
+        if isinstance(model, VariationalAutoencoder):
+            batches = data.batches(split.images, batch_size=1000)
+            summary[name] |= model.evaluate(batches, verbose=0, return_dict=True)
+    return summary

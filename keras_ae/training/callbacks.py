@@ -1,0 +1,116 @@
+"""Callbacks that draw while a model trains. They work with any Keras model of images."""
+
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_ae import figures
+
+
+class _FigureEveryEpochs(keras.callbacks.Callback):
+    def __init__(self, path: str | Path, every: int):
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"`every` must be at least 1. Received: every={every}")
+        self.path = str(path)
+        self.every = every
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every == 0 or epoch + 1 == self.params.get("epochs"):
+            figures.save(self.draw(epoch + 1), self.path.format(epoch=epoch + 1))
+
+
+class ReconstructionFigures(_FigureEveryEpochs):
+    """Draws originals over their reconstructions, the same images every time.
+
+    Args:
+        images: Originals `[n, height, width, 1]` in [0, 1].
+        path: File to write, with a field for the epoch: `"figures/epoch_{epoch:04d}.png"`.
+        every: Epochs between figures; the last epoch always gets one.
+        inputs: What the model is given, where that is not the originals, such as noisy images.
+            They get a row of their own.
+    """
+
+    def __init__(self, images, path: str | Path, every: int = 5, inputs=None):
+        super().__init__(path, every)
+        self.images = np.asarray(images)
+        self.inputs = None if inputs is None else np.asarray(inputs)
+
+    def draw(self, epoch: int) -> Figure:
+        """Returns the figure for the model as it is now."""
+        rows = {"original": self.images}
+        inputs = self.images
+        if self.inputs is not None:
+            inputs = rows["noisy"] = self.inputs
+        outputs = self.model(inputs, training=False)
+        rows["reconstructed"] = np.clip(keras.ops.convert_to_numpy(outputs), 0, 1)
+        return figures.image_rows(rows, f"epoch {epoch}")
+
+
+class SampleFigures(_FigureEveryEpochs):
+    """Draws the images that the decoder gives for latents, the same latents every time.
+
+    Args:
+        latents: `[n, latent_dim]`.
+        path: File to write, with a field for the epoch: `"figures/epoch_{epoch:04d}.png"`.
+        every: Epochs between figures; the last epoch always gets one.
+        decoder: Model from latents to images; by default `model.decoder`.
+    """
+
+    def __init__(self, latents, path: str | Path, every: int = 5, decoder=None):
+        super().__init__(path, every)
+        self.latents = np.asarray(latents)
+        self.decoder = decoder
+
+    def draw(self, epoch: int) -> Figure:
+        """Returns the figure for the model as it is now."""
+        decoder = self.decoder or self.model.decoder
+        images = keras.ops.convert_to_numpy(decoder(self.latents, training=False))
+        return figures.image_grid(np.clip(images, 0, 1), f"samples, epoch {epoch}")
+
+
+class LossPlot(keras.callbacks.Callback):
+    """Draws the curves of all losses while a model trains, and once more at the end.
+
+    Between two drawings lie at least 100 times the time that the last one took. So the curves of a
+    slow model are drawn anew after every epoch, and those of a fast one do not slow it down.
+
+    Args:
+        path: File to write.
+
+    Attributes:
+        history: Values per epoch by name, for every epoch.
+    """
+
+    def __init__(self, path: str | Path):
+        super().__init__()
+        self.path = Path(path)
+        self.history: dict[str, list[float]] = {}
+        self._due = 0.0
+
+    def get_state(self) -> dict:
+        """Returns the history, for a checkpoint."""
+        return self.history
+
+    def set_state(self, state: dict) -> None:
+        """Continues the history of an earlier run."""
+        self.history = state
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(value)
+        if time.monotonic() >= self._due:
+            self._draw()
+
+    def on_train_end(self, logs=None):
+        if self.history:
+            self._draw()
+
+    def _draw(self) -> None:
+        started = time.monotonic()
+        figures.save(figures.loss_curves(self.history), self.path)
+        finished = time.monotonic()
+        self._due = finished + 100 * (finished - started)

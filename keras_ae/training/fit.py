@@ -1,0 +1,214 @@
+"""The loop: from a recipe and a dataset to a trained model."""
+
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_ae import data, models
+from keras_ae.errors import BadRequest, Diverged
+from keras_ae.interrupts import Interrupts
+from keras_ae.recipe import Recipe
+from keras_ae.runs import Run
+from keras_ae.training import callbacks
+from keras_ae.training.checkpoints import Checkpoints
+from keras_ae.training.optimizer import AdamL2, learning_rate, schedule_callback
+
+FIGURE_IMAGES = 10
+FIGURE_SAMPLES = 50
+VALIDATION_BATCH = 1000
+
+
+def build(recipe: Recipe) -> models.Autoencoder:
+    """Returns the recipe's model, with initial weights from the recipe's seed.
+
+    Raises:
+        BadRequest: If the model's class has no use for the arguments together.
+    """
+    keras.utils.set_random_seed(recipe.seed)
+    try:
+        return getattr(models, recipe.model)(**recipe.arguments, dtype=recipe.precision)
+    except (ValueError, MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise BadRequest(
+            f"expected arguments that {recipe.model} can be built with, received "
+            f"{dict(recipe.arguments)}: {' '.join(str(error).split())[:200]}"
+        ) from error
+
+
+def prepare(recipe: Recipe, images: np.ndarray) -> tuple[models.Autoencoder, data.ShuffledBatches]:
+    """Returns what `fit` needs: the compiled model and the batches of the training images.
+
+    Args:
+        recipe: What to train.
+        images: uint8 `[n, 28, 28, 1]`.
+    """
+    model = build(recipe)
+    shuffled = data.ShuffledBatches(images, recipe.batch_size, recipe.seed, recipe.train_noise_std)
+    model.compile(
+        optimizer=AdamL2(learning_rate(recipe, shuffled.steps), l2=recipe.l2),
+        loss=model.training_loss,
+        # XLA cannot compile a step that several devices share.
+        jit_compile=recipe.jit_compile and model.distribute_strategy.num_replicas_in_sync == 1,
+        # Python sees the model ten times an epoch: often enough for the progress bar.
+        steps_per_execution=max(1, shuffled.steps // 10),
+    )
+    # A checkpoint is of variables that exist.
+    model.optimizer.build(model.trainable_variables)
+    return model, shuffled
+
+
+def fit(
+    model: models.Autoencoder,
+    shuffled: data.ShuffledBatches,
+    recipe: Recipe,
+    run: Run,
+    settings: dict,
+    dataset: data.Dataset,
+    interrupts: Interrupts,
+) -> None:
+    """Trains a model from its newest checkpoint, or from the beginning.
+
+    Args:
+        model: Compiled model, see `prepare`.
+        shuffled: Its batches.
+        recipe: What is trained.
+        run: Where history, figures and checkpoints are written.
+        settings: Values by the names in `runs.SETTINGS`.
+        dataset: The splits.
+        interrupts: The signals to look at whenever there is a checkpoint.
+
+    Raises:
+        Diverged: If the loss stopped being a number.
+        Interrupted: If SIGINT or SIGTERM came.
+    """
+    validation = None
+    if len(dataset.validation):
+        validation = data.batches(dataset.validation.images, VALIDATION_BATCH)
+    curves = callbacks.LossPlot(settings["plot"] or run.loss_plot)
+    schedule = schedule_callback(recipe, "loss" if validation is None else "val_loss")
+    stateful = {"curves": curves, **({"schedule": schedule} if schedule else {})}
+    checkpoints = Checkpoints(run.checkpoints, model, stateful, shuffled.steps, interrupts)
+    all_callbacks = [
+        _FiniteLosses(),
+        *([schedule] if schedule else []),
+        shuffled,
+        *_figures(recipe, run, model, dataset),
+        curves,
+        keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: run.write_history(curves.history)
+        ),
+        *([keras.callbacks.TensorBoard(run.tensorboard)] if settings["tensorboard"] else []),
+        *([] if sys.stdout.isatty() else [_EpochLines()]),
+        checkpoints,
+    ]
+    first_epoch, first_step = checkpoints.restore()
+    if (first_epoch, first_step) == (0, 0):
+        checkpoints.save(0, 0)
+    verbose = 1 if sys.stdout.isatty() else 0
+    # One list for several calls of `fit`, which would make one for each out of callbacks.
+    callback_list = keras.callbacks.CallbackList(
+        all_callbacks,
+        add_history=True,
+        add_progbar=verbose == 1,
+        model=model,
+        verbose=verbose,
+        epochs=recipe.epochs,
+        steps=shuffled.steps,
+    )
+
+    def fit(batches: tf.data.Dataset, initial_epoch: int, epochs: int) -> None:
+        model.fit(
+            batches,
+            validation_data=validation,
+            initial_epoch=initial_epoch,
+            epochs=epochs,
+            shuffle=False,
+            callbacks=callback_list,
+            verbose=verbose,
+        )
+
+    try:
+        if first_step:
+            fit(shuffled.dataset.skip(first_step), first_epoch, first_epoch + 1)
+            first_epoch += 1
+        fit(shuffled.dataset, first_epoch, recipe.epochs)
+    except _LossNotFinite as error:
+        name, value, epoch = error.args
+        step = _first_bad_step(model, shuffled, checkpoints, epoch)
+        raise Diverged(
+            f"{name} became {value} in epoch {epoch + 1}{step}: expected a finite number; start "
+            "again with --overwrite and a lower --learning-rate"
+        ) from error
+
+
+def _first_bad_step(
+    model, shuffled: data.ShuffledBatches, checkpoints: Checkpoints, bad_epoch: int
+) -> str:
+    # `fit` shows the mean loss every tenth of an epoch. So the steps since the last checkpoint
+    # are taken again, one at a time.
+    if model.distribute_strategy.num_replicas_in_sync == 1:
+        first_epoch, first_step = checkpoints.restore()
+        for epoch in range(first_epoch, bad_epoch + 1):
+            shuffled.on_epoch_begin(epoch)
+            batches = shuffled.dataset.skip(first_step)
+            for step, (inputs, targets) in enumerate(batches, start=first_step + 1):
+                loss = model.train_on_batch(inputs, targets, return_dict=True)["loss"]
+                if not np.isfinite(loss):
+                    return f" at step {step}" if epoch == bad_epoch else ""
+            first_step = 0
+    return ""
+
+
+def _figures(recipe: Recipe, run: Run, model, dataset: data.Dataset) -> list:
+    # The test images stay untouched until evaluation; `full_train` leaves no others.
+    split = dataset.validation if len(dataset.validation) else dataset.train
+    images = data.to_float(split.images[:FIGURE_IMAGES])
+    inputs = None
+    if recipe.train_noise_std:
+        inputs = data.noisy(images, recipe.train_noise_std, seed=(recipe.seed, 0)).numpy()
+    drawn = [
+        callbacks.ReconstructionFigures(
+            images, run.reconstruction_figures, recipe.figures_every, inputs
+        )
+    ]
+    if isinstance(model, models.VariationalAutoencoder):
+        latents = model.prior_step(FIGURE_SAMPLES, recipe.seed).numpy()
+        drawn.append(callbacks.SampleFigures(latents, run.sample_figures, recipe.figures_every))
+    return drawn
+
+
+class _LossNotFinite(Exception):
+    """Name of the loss, value and epoch, counted from 0."""
+
+
+class _FiniteLosses(keras.callbacks.Callback):
+    """Stops before anything is drawn or saved of a model that is lost."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        for name, value in logs.items():
+            if not np.isfinite(value):
+                raise _LossNotFinite(name, value, self.epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.on_train_batch_end(None, logs)
+
+
+class _EpochLines(keras.callbacks.Callback):
+    """Prints one line an epoch, for logs."""
+
+    def on_train_begin(self, logs=None):
+        self.started = time.monotonic()
+        self.epochs_done = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs_done += 1
+        epochs = self.params["epochs"]
+        seconds = (time.monotonic() - self.started) / self.epochs_done
+        values = "  ".join(f"{name} {value:.5g}" for name, value in (logs or {}).items())
+        left = time.strftime("%H:%M:%S", time.gmtime(seconds * (epochs - epoch - 1)))
+        print(f"epoch {epoch + 1}/{epochs}  {values}  {seconds:.1f} s  left {left}", flush=True)

@@ -1,0 +1,186 @@
+"""From a recipe to a run directory, and on after an interruption."""
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import importlib.util
+import platform
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from keras_ae import __version__, data, export, revision
+from keras_ae.errors import BadRequest, RunFailed
+from keras_ae.files import check_writable, remove, replacing, write_json
+from keras_ae.interrupts import Interrupts
+from keras_ae.recipe import Recipe, check_values
+from keras_ae.runs import Run
+from keras_ae.summary import summarize
+from keras_ae.training import devices
+from keras_ae.training.fit import fit, prepare
+
+RESUME_HINT = "resume it with keras_ae.training.run.resume"
+
+
+def train(
+    recipe: Recipe,
+    run: Run,
+    archives: str | Path | None = None,
+    overwrite: bool = False,
+    plot: str | Path | None = None,
+    tensorboard: bool = False,
+    device: str = "auto",
+    strategy: str = "single",
+    with_exports: bool = True,
+    resume_hint: str = RESUME_HINT,
+) -> dict[str, dict]:
+    """Trains a recipe and writes the run directory.
+
+    Args:
+        recipe: What to train.
+        run: Where to write.
+        archives: Directory of the dataset's archives, see `data.load`.
+        overwrite: Whether an earlier run in the directory may be replaced.
+        plot: File of the loss curves; by default one in the run directory.
+        tensorboard: Whether to write logs for TensorBoard to the run directory.
+        device: `auto`, `cpu` or `gpu`.
+        strategy: `single`, or `mirrored` to split each batch over all devices of that kind.
+        with_exports: Whether to export the model, too; `export.export_run` does it later.
+        resume_hint: How to resume, for the message of an interrupted run.
+
+    Returns:
+        The contents of `metrics.json`, see `summary.summarize`.
+
+    Raises:
+        BadRequest: If the directory, the devices or the dataset cannot be used. Nothing has been
+            written.
+        RunFailed: If the loss stopped being a number, or the disk is full. What was saved stays.
+        Interrupted: If SIGINT or SIGTERM came; `resume` continues.
+    """
+    run.check_free(overwrite)
+    settings = {
+        "archives": None if archives is None else str(Path(archives).absolute()),
+        "plot": None if plot is None else str(Path(plot).absolute()),
+        "tensorboard": tensorboard,
+        "device": device,
+        "strategy": strategy,
+    }
+    check_values(settings)
+    return _train(
+        recipe,
+        run,
+        settings,
+        lambda config: run.begin(config, overwrite),
+        with_exports,
+        resume_hint,
+    )
+
+
+def resume(run: Run, with_exports: bool = True, resume_hint: str = RESUME_HINT) -> dict[str, dict]:
+    """Resumes an interrupted run; the result is that of a run never interrupted.
+
+    Args:
+        run: Directory of the run, whose `config.json` says what to train and how.
+        with_exports: See `train`.
+        resume_hint: See `train`.
+
+    Returns:
+        The contents of `metrics.json`, see `summary.summarize`.
+
+    Raises:
+        BadRequest: If there is no unfinished run, or the dataset or all checkpoints are damaged.
+        RunFailed: If the loss stopped being a number, or the disk is full. What was saved stays.
+        Interrupted: If SIGINT or SIGTERM came again.
+    """
+    run.check_resumable()
+    return _train(
+        run.read_recipe(), run, run.read_settings(), run.check_same, with_exports, resume_hint
+    )
+
+
+def _train(
+    recipe: Recipe,
+    run: Run,
+    settings: dict,
+    begin: Callable[[dict], None],
+    with_exports: bool,
+    resume_hint: str,
+) -> dict[str, dict]:
+    devices.use_device(settings["device"])
+    devices.use_threads(recipe)
+    distribution = devices.distribution(settings["strategy"])
+    _check_plot(settings["plot"])
+    if settings["tensorboard"] and importlib.util.find_spec("tensorboard") is None:
+        raise BadRequest(
+            "`tensorboard`: expected the package tensorboard, received none: "
+            'pip install ".[tensorboard]"'
+        )
+    dataset = data.load_for(recipe, settings["archives"])
+    devices.check_even(recipe.batch_size, len(dataset.train), distribution.num_replicas_in_sync)
+    with distribution.scope():
+        model, shuffled = prepare(recipe, dataset.train.images)
+
+    # Overrides may have changed it.
+    recipe = dataclasses.replace(recipe, parameters=model.count_params())
+    with run.locked(), Interrupts(resume_hint) as interrupts, _told_in_one_line(resume_hint):
+        begin(_config(recipe, settings, dataset))
+        fit(model, shuffled, recipe, run, settings, dataset, interrupts)
+        interrupts.check()
+        with replacing(run.model) as draft:
+            model.save(draft)
+        interrupts.check()
+        if with_exports:
+            export.export_run(run, dataset)
+            interrupts.check()
+        summary = summarize(model, dataset)
+        write_json(run.metrics, summary)
+        remove(run.checkpoints)
+    return summary
+
+
+@contextlib.contextmanager
+def _told_in_one_line(hint: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, tf.errors.ResourceExhaustedError, tf.errors.OutOfRangeError) as error:
+        # TensorFlow has words of its own for a full disk; its last ones are the system's.
+        reason = re.sub(r" \[Op:.*", "", str(error)).rsplit("; ", 1)[-1]
+        raise RunFailed(f"could not write: {reason}; when that is mended, {hint}") from error
+
+
+def _check_plot(plot: str | None) -> None:
+    if plot is None:
+        return
+    path = Path(plot)
+    known = Figure().canvas.get_supported_filetypes()
+    if path.suffix.removeprefix(".") not in known or path.is_dir():
+        raise BadRequest(
+            f"`plot`: expected a file with one of the endings {', '.join(known)}, received {plot}"
+        )
+    check_writable(path.parent)
+
+
+def _config(recipe: Recipe, settings: dict, dataset: data.Dataset) -> dict:
+    packages = ("tensorflow", "keras", "numpy", "tensorflow-datasets")
+    return {
+        "recipe": dataclasses.asdict(recipe),
+        "settings": settings,
+        "dataset": {
+            "name": dataset.name,
+            "version": dataset.version,
+            "checksum": dataset.checksum,
+            "archives": settings["archives"],
+            "train": len(dataset.train),
+            "validation": len(dataset.validation),
+            "test": len(dataset.test),
+        },
+        "commit": revision.commit(),
+        "versions": {
+            "python": platform.python_version(),
+            "keras_ae": __version__,
+            **{package: importlib.metadata.version(package) for package in packages},
+        },
+    }
