@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from keras_ae import data, recipes, training
+from keras_ae import data, recipes
 from keras_ae.runs import Run
+from keras_ae.training import run as training
 
 PROJECT = Path(__file__).parents[1]
 

@@ -32,11 +32,12 @@ IMAGES = 500
 # written ones, and without the exports, which come from model.keras and take longer than the rest.
 TRAIN = """
 import sys
-from keras_ae import checkpoints, training
-from keras_ae.cli import train
+from keras_ae.commands.train import main
+from keras_ae.training import checkpoints
+from keras_ae.training import run as training
 checkpoints.SECONDS_BETWEEN, checkpoints.SHARE = 0, float("inf")
 training.export.export_run = lambda run, dataset: None
-sys.exit(train())
+sys.exit(main())
 """
 
 

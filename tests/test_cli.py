@@ -5,7 +5,8 @@ import importlib.util
 
 import pytest
 
-from keras_ae import cli, recipes
+from keras_ae import recipes
+from keras_ae.commands import train
 from keras_ae.runs import Run
 from tests.conftest import PROJECT
 
@@ -24,8 +25,9 @@ def tree(directory) -> dict[str, str]:
 )
 def test_answers_that_need_no_tensorflow_do_not_import_it(arguments, script):
     program = (
-        "import sys, keras_ae.cli\n"
-        "try: keras_ae.cli.train(sys.argv[1:])\n"
+        "import sys\n"
+        "from keras_ae.commands import train\n"
+        "try: train.main(sys.argv[1:])\n"
         "finally: assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)"
     )
     result = script("-c", program, *arguments)
@@ -88,7 +90,7 @@ def workplace(tmp_path, monkeypatch):
 def test_a_bad_request_is_refused_in_one_line(case, workplace, capsys):
     arguments, *messages = BAD_REQUESTS[case]
     before = tree(workplace)
-    assert cli.train(arguments) == 2
+    assert train.main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
@@ -111,7 +113,7 @@ LATE_BAD_REQUESTS = {
 def test_a_bad_request_found_late_changes_nothing_either(case, workplace, capsys):
     arguments, *messages = LATE_BAD_REQUESTS[case]
     before = tree(workplace)
-    assert cli.train([*arguments, "-s", "run", "--overwrite"]) == 2
+    assert train.main([*arguments, "-s", "run", "--overwrite"]) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
     for message in messages:
@@ -125,7 +127,7 @@ def test_tensorboard_without_its_package_is_refused(workplace, capsys, monkeypat
         importlib.util, "find_spec", lambda name: None if name == "tensorboard" else find_spec(name)
     )
     before = tree(workplace)
-    assert cli.train(["--tensorboard", "-s", "run", "--overwrite"]) == 2
+    assert train.main(["--tensorboard", "-s", "run", "--overwrite"]) == 2
     assert "expected the package tensorboard, received none" in capsys.readouterr().err
     assert tree(workplace) == before
 
@@ -136,7 +138,7 @@ def test_tensorboard_without_its_package_is_refused(workplace, capsys, monkeypat
 def test_tensorboard_gets_its_logs(tmp_path):
     run = Run(tmp_path / "run")
     arguments = ["dense", "--train-images", "200", "-e", "1", "--tensorboard"]
-    assert cli.train([*arguments, "-s", str(run.directory)]) == 0
+    assert train.main([*arguments, "-s", str(run.directory)]) == 0
     assert list(run.tensorboard.rglob("events.out.tfevents.*"))
 
 
@@ -156,7 +158,7 @@ def test_a_run_prints_one_line_an_epoch_and_its_result(script, tmp_path):
     assert [line.split("  ")[0] for line in lines[:3]] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
     assert all("loss" in line and "val_loss" in line and "left" in line for line in lines[:3])
     assert lines[3].startswith("test MSE per pixel 0.0")
-    assert lines[4] == "live code units 5 of 5"
+    assert lines[4] == "non-constant latent units 5 of 5"
     assert lines[5] == "saved to saved_models/dense"
     assert "<svg" in (tmp_path / "curve.svg").read_text()
 
@@ -164,7 +166,7 @@ def test_a_run_prints_one_line_an_epoch_and_its_result(script, tmp_path):
 def test_overrides_reach_the_run(tmp_path):
     arguments = ["-z", "3", "-e", "1", "-b", "50", "--train-images", "200", "--seed", "4"]
     arguments += ["--code-activation", "linear", "--activation", "tanh", "--learning-rate", "0.01"]
-    assert cli.train(["mlp", *arguments, "-s", str(tmp_path / "run")]) == 0
+    assert train.main(["mlp", *arguments, "-s", str(tmp_path / "run")]) == 0
     recipe = Run(tmp_path / "run").read_recipe()
     assert recipe.arguments == {
         "latent_dim": 3,

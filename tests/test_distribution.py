@@ -17,7 +17,9 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 import keras
-from keras_ae import checkpoints, cli, recipes, training
+from keras_ae import recipes
+from keras_ae.commands import train
+from keras_ae.training import checkpoints, fit, run as training
 from keras_ae.training.checkpoints import Checkpoints
 checkpoints.SHARE = float("inf")
 # The same model, and a graph that is traced ten times faster.
@@ -34,7 +36,7 @@ statuses = []
 for arguments in json.load(sys.stdin):
     keras.utils.clear_session()
     Checkpoints.save = save_and_stop if "--stop" in arguments else save
-    statuses.append(cli.train([one for one in arguments if one != "--stop"]))
+    statuses.append(train.main([one for one in arguments if one != "--stop"]))
 print(json.dumps(statuses))
 """
 RECIPES = ("mlp", "conv", "vae-baseline")

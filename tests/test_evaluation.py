@@ -8,7 +8,6 @@ import html.parser
 import json
 import math
 import os
-import re
 import shutil
 import signal
 from pathlib import Path
@@ -19,12 +18,17 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from keras_ae import classifier, cli, data, evaluation, figures, losses, metrics, recipes, training
+from keras_ae import data, figures, metrics, recipes
+from keras_ae.commands import evaluate
 from keras_ae.errors import RunFailed
-from keras_ae.models import VariationalAutoencoder
+from keras_ae.evaluation import classifier
+from keras_ae.evaluation import evaluate as evaluation
+from keras_ae.evaluation.stages import elbo, generate, interpolate
+from keras_ae.models import VariationalAutoencoder, losses
+from keras_ae.options import STAGES, Options
+from keras_ae.references import PCA
 from keras_ae.runs import Run
-from keras_ae.options import STAGES, Settings
-from keras_ae.evaluation.context import elbo, generate, interpolate
+from keras_ae.training import run as training
 
 PROJECT = Path(__file__).parents[1]
 FASHION_MNIST = Path(
@@ -51,7 +55,7 @@ def _tree(directory: Path) -> dict[str, str]:
 def mlp(mlp_run, tmp_path_factory) -> Run:
     """A run of `mlp` with a whole evaluation. Tests read it and do not change it."""
     run = _copy(mlp_run, tmp_path_factory.mktemp("evaluated"))
-    assert cli.evaluate([str(run.directory), "--noise-std", "0.25", "--seed", "3"]) == 0
+    assert evaluate.main([str(run.directory), "--noise-std", "0.25", "--seed", "3"]) == 0
     return run
 
 
@@ -61,7 +65,7 @@ def vae(vae_run, tmp_path_factory) -> Run:
     run = _copy(vae_run, tmp_path_factory.mktemp("evaluated"))
     names = ["reconstruct", "interpolate", "anomaly", "elbo"]
     flags = ["--only", ",".join(names), "--nll-samples", "30", "--nll-images", "105"]
-    assert cli.evaluate([str(run.directory), *flags]) == 0
+    assert evaluate.main([str(run.directory), *flags]) == 0
     return run
 
 
@@ -88,11 +92,15 @@ def test_digits_make_up_the_whole(mlp):
     whole = by_digit.pop("all")
     assert list(by_digit) == [str(digit) for digit in range(10)]
     assert sum(row["images"] for row in by_digit.values()) == whole["images"] == 10_000
-    for measure in ("model_mse", "pca_psnr", "mean_image_ssim", "model_bce_excess"):
-        mean = sum(row[measure] * row["images"] for row in by_digit.values()) / 10_000
-        np.testing.assert_allclose(mean, whole[measure], rtol=1e-6)
-        name, key = re.fullmatch(r"(model|pca|mean_image)_(\w+)", measure).groups()
-        np.testing.assert_allclose(tables["overall"][name][key], whole[measure], rtol=1e-6)
+    for key, name in (
+        ("mse", "model"),
+        ("psnr", "pca"),
+        ("ssim", "mean_image"),
+        ("bce_excess", "model"),
+    ):
+        mean = sum(row[key][name] * row["images"] for row in by_digit.values()) / 10_000
+        np.testing.assert_allclose(mean, whole[key][name], rtol=1e-6)
+        np.testing.assert_allclose(tables["overall"][name][key], whole[key][name], rtol=1e-6)
     for row in ("model", "pca", "mean_image"):
         excess = tables["overall"][row]["bce"] - tables["overall"]["floor"]["bce"]
         np.testing.assert_allclose(tables["overall"][row]["bce_excess"], excess, rtol=1e-9)
@@ -107,11 +115,11 @@ def test_the_error_of_the_noisy_input_is_that_of_clipped_gaussian_noise(mlp, dat
     for noise_std, row in sweep.items():
         clipped = (values[:, None] + float(noise_std) * noise).clip(0, 1) - values[:, None]
         expected = np.average(np.mean(clipped**2, axis=1), weights=counts)
-        np.testing.assert_allclose(row["noisy_mse"], expected, rtol=2e-3)
-        assert row["wiener_mse"] < row["noisy_mse"]
+        np.testing.assert_allclose(row["mse"]["noisy"], expected, rtol=2e-3)
+        assert row["mse"]["affine"] < row["mse"]["noisy"]
     chosen = _tables(mlp, "denoise")["at_noise_std"]
-    for name in ("noisy", "model", "pca", "wiener"):
-        assert chosen[name]["mse"] == sweep["0.25"][f"{name}_mse"]
+    for name in ("noisy", "model", "pca", "affine"):
+        assert chosen[name]["mse"] == sweep["0.25"]["mse"][name]
     without = chosen["model_without_noise"]["mse"]
     assert without == _tables(mlp, "reconstruct")["overall"]["model"]["mse"]
     assert without < chosen["model"]["mse"]
@@ -139,7 +147,7 @@ def test_the_threshold_comes_from_the_validation_images(mlp, dataset):
 def test_separation_is_the_share_of_pairs_in_the_right_order(mlp_run, tmp_path):
     run = _copy(mlp_run, tmp_path)
     flags = ["--only", "anomaly", "--ood", "fashion_mnist", "--ood-archives", str(FASHION_MNIST)]
-    assert cli.evaluate(["-l", str(run.directory), *flags]) == 0
+    assert evaluate.main(["-l", str(run.directory), *flags]) == 0
     with run.scores.open(newline="") as file:
         rows = list(csv.DictReader(file))
     groups = [
@@ -168,7 +176,7 @@ def test_samples_are_judged_beside_real_images(mlp):
     assert distances["real_test"] < 0.1 * distances["mixture"]
     assert tables["quality"]["real_test"]["confident"] > 0.9
     for name, row in tables["quality"].items():
-        shares = [digit[f"{name}_share"] for digit in tables["classes"].values()]
+        shares = [digit["share"][name] for digit in tables["classes"].values()]
         assert sum(shares) == pytest.approx(1)
         assert row["distance_to_uniform"] == pytest.approx(
             sum(abs(share - 0.1) for share in shares) / 2
@@ -182,7 +190,7 @@ def test_neighbours_share_a_label(mlp, dataset):
     rows = _tables(mlp, "latent")["labels"]
     train = data.to_float(dataset.train.images[:2000])
     test = data.to_float(dataset.test.images)
-    pca = metrics.PCA.fit(train)
+    pca = PCA.fit(train)
     codes, others = pca.encode(train, 8), pca.encode(test[:500], 8)
     distances = np.square(others[:, None] - codes).sum(axis=-1)
     votes = dataset.train.labels[:2000][np.argsort(distances, axis=1)[:, :5]]
@@ -190,7 +198,7 @@ def test_neighbours_share_a_label(mlp, dataset):
     # 500 of the 10,000 images: within three standard errors.
     assert rows["pca"]["neighbour_accuracy"] == pytest.approx(expected, abs=0.05)
     model = keras.models.load_model(mlp.model)
-    assert rows["model"]["live_units"] == metrics.live_units(model.encode(test))
+    assert rows["model"]["non_constant_units"] == metrics.non_constant_units(model.encode(test))
 
 
 def test_a_two_dimensional_code_is_drawn_as_a_plane(tmp_path, monkeypatch):
@@ -198,7 +206,7 @@ def test_a_two_dimensional_code_is_drawn_as_a_plane(tmp_path, monkeypatch):
     run = Run(tmp_path / "run")
     recipe = recipes.get("mlp").override(train_images=500, epochs=1, latent_dim=2)
     training.train(recipe, run)
-    assert cli.evaluate([str(run.directory), "--only", "generate,latent"]) == 0
+    assert evaluate.main([str(run.directory), "--only", "generate,latent"]) == 0
     stages = json.loads(run.evaluation_metrics.read_text())["stages"]
     assert "generate_plane.png" in stages["generate"]["figures"]
     assert "decoded plane" not in stages["generate"]["skipped"]
@@ -367,7 +375,7 @@ def test_another_process_finds_the_same_to_the_last_byte(mlp, tmp_path, script):
     )
     assert done.returncode == 0, done.stderr
     assert _tree(run.directory) == before
-    for line in ("[1/4] Denoising", "[4/4] Latent map", "Wiener filter", "per pixel"):
+    for line in ("[1/4] Denoising", "[4/4] Latent map", "affine filter", "per pixel"):
         assert line in done.stdout
     assert str(run.evaluation_report) in done.stdout
 
@@ -376,13 +384,13 @@ def test_a_part_replaces_itself_and_leaves_the_rest(mlp, tmp_path):
     run = _copy(mlp, tmp_path)
     before, files = json.loads(run.evaluation_metrics.read_text()), _tree(run.evaluation)
     flags = ["--only", "interpolate", "--interp-idx1", "7", "--steps", "3"]
-    assert cli.evaluate([str(run.directory), *flags]) == 0
+    assert evaluate.main([str(run.directory), *flags]) == 0
     after = json.loads(run.evaluation_metrics.read_text())
     assert list(after["stages"]) == list(before["stages"]) == list(STAGES)
     assert [name for name in STAGES if before["stages"][name] != after["stages"][name]] == [
         "interpolate"
     ]
-    assert after["stages"]["interpolate"]["settings"] == {
+    assert after["stages"]["interpolate"]["options"] == {
         "interp_idx1": 7,
         "interp_idx2": 3456,
         "steps": 3,
@@ -396,7 +404,7 @@ def test_parts_of_another_model_are_dropped(mlp, tmp_path):
     model = keras.models.load_model(run.model)
     model.encoder.get_layer("latents").bias.assign_add(tf.ones(8))
     model.save(run.model)
-    assert cli.evaluate([str(run.directory), "--only", "interpolate"]) == 0
+    assert evaluate.main([str(run.directory), "--only", "interpolate"]) == 0
     assert list(json.loads(run.evaluation_metrics.read_text())["stages"]) == ["interpolate"]
 
 
@@ -406,11 +414,11 @@ def test_an_interrupted_evaluation_leaves_whole_stages(mlp, tmp_path, monkeypatc
     def fail(context):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("keras_ae.stages.latent.run", fail)
+    monkeypatch.setattr("keras_ae.evaluation.stages.latent.measure", fail)
     arguments = [str(run.directory), "--only", "interpolate,latent", "--steps", "3"]
-    assert cli.evaluate(arguments) == 128 + signal.SIGINT
+    assert evaluate.main(arguments) == 128 + signal.SIGINT
     after = json.loads(run.evaluation_metrics.read_text())
-    assert after["stages"]["interpolate"]["settings"]["steps"] == 3
+    assert after["stages"]["interpolate"]["options"]["steps"] == 3
     before = json.loads(mlp.evaluation_metrics.read_text())
     assert after["stages"]["latent"] == before["stages"]["latent"]
     assert set(_tree(run.evaluation)) == set(_tree(mlp.evaluation))
@@ -423,9 +431,11 @@ def test_a_code_that_is_dead_is_measured_all_the_same(mlp_run, tmp_path, monkeyp
     model.encoder.get_layer("latents").bias.assign(tf.fill(8, -1e3))
     model.save(run.model)
     names = "interpolate,generate,latent"
-    assert cli.evaluate([str(run.directory), "--only", names]) == 0
+    assert evaluate.main([str(run.directory), "--only", names]) == 0
     content = json.loads(run.evaluation_metrics.read_text(), parse_constant=pytest.fail)
-    assert content["stages"]["latent"]["tables"]["labels"]["rows"]["model"]["live_units"] == 0
+    assert (
+        content["stages"]["latent"]["tables"]["labels"]["rows"]["model"]["non_constant_units"] == 0
+    )
 
 
 # Each leaves one line that says what was expected and what was received, and the run as it was.
@@ -463,7 +473,7 @@ BAD_ARGUMENTS = {
 def test_bad_arguments_change_nothing(case, mlp_run, capfd):
     arguments, expected = BAD_ARGUMENTS[case]
     before = _tree(mlp_run.directory)
-    status = cli.evaluate([value.format(run=mlp_run.directory) for value in arguments])
+    status = evaluate.main([value.format(run=mlp_run.directory) for value in arguments])
     assert status == 2
     _check_one_line(capfd.readouterr().err, expected)
     assert _tree(mlp_run.directory) == before
@@ -515,7 +525,7 @@ def test_bad_runs_stay_as_they_are(case, mlp_run, tmp_path, capfd):
     run = _copy(mlp_run, tmp_path)
     damage(run)
     before = _tree(tmp_path)
-    assert cli.evaluate([str(run.directory)]) == 2
+    assert evaluate.main([str(run.directory)]) == 2
     _check_one_line(capfd.readouterr().err, expected)
     assert _tree(tmp_path) == before
 
@@ -523,7 +533,7 @@ def test_bad_runs_stay_as_they_are(case, mlp_run, tmp_path, capfd):
 def test_a_moved_run_finds_its_data_by_their_checksum(mlp_run, tmp_path):
     run = _copy(mlp_run, tmp_path)
     _edit(run, lambda config: config["dataset"].update(archives="/nowhere"))
-    assert cli.evaluate([str(run.directory), "--only", "interpolate"]) == 0
+    assert evaluate.main([str(run.directory), "--only", "interpolate"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -540,12 +550,12 @@ def test_a_refusal_is_the_only_line_on_stderr(arguments, expected, mlp_run, scri
 def test_help_names_every_stage_and_needs_no_tensorflow(script):
     code = (
         "import sys\n"
-        "from keras_ae import cli\n"
+        "from keras_ae.commands import evaluate\n"
         "try:\n"
-        "    cli.evaluate(['--help'])\n"
+        "    evaluate.main(['--help'])\n"
         "except SystemExit as end:\n"
         "    assert end.code == 0\n"
-        "assert cli.evaluate(['nowhere', '--only', 'denoise']) == 2\n"
+        "assert evaluate.main(['nowhere', '--only', 'denoise']) == 2\n"
         "heavy = {'tensorflow', 'keras', 'numpy', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
@@ -559,7 +569,9 @@ def test_training_does_without_scipy_and_scikit_learn(script):
         "import sys\n"
         "sys.modules |= dict.fromkeys(['scipy', 'sklearn'])\n"
         "import keras_ae\n"
-        "from keras_ae import cli, evaluation, training\n"
+        "from keras_ae.commands import evaluate, train\n"
+        "from keras_ae.evaluation import evaluate\n"
+        "from keras_ae.training import run\n"
         "keras_ae.Autoencoder\n"
     )
     done = script("-c", code)
@@ -604,15 +616,15 @@ def test_a_poor_classifier_judges_nothing(small_mnist, tmp_path):
 
 
 def test_every_stage_has_a_module_and_its_settings_exist():
-    fields = {field.name for field in dataclasses.fields(Settings)}
+    fields = {field.name for field in dataclasses.fields(Options)}
     for name, stage in STAGES.items():
-        assert (PROJECT / f"keras_ae/stages/{name}.py").is_file()
-        assert set(stage.settings) <= fields
-    modules = {path.stem for path in (PROJECT / "keras_ae/stages").glob("*.py")}
+        assert (PROJECT / f"keras_ae/evaluation/stages/{name}.py").is_file()
+        assert set(stage.options) <= fields
+    modules = {path.stem for path in (PROJECT / "keras_ae/evaluation/stages").glob("*.py")}
     assert modules == {"__init__", *STAGES}
 
 
 def test_evaluate_returns_what_it_writes(mlp_run, tmp_path):
     run = _copy(mlp_run, tmp_path)
-    content = evaluation.evaluate(run, Settings(only=("history", "interpolate")))
+    content = evaluation.evaluate(run, Options(only=("history", "interpolate")))
     assert json.loads(run.evaluation_metrics.read_text()) == content

@@ -10,10 +10,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from studies.ship import ship
 
 import keras_ae
-from benchmarks.pretrained import ship
-from keras_ae import cli, runs
+from keras_ae import runs
+from keras_ae.commands import train
 from keras_ae.errors import BadRequest
 from keras_ae.runs import Run
 from tests.conftest import PROJECT
@@ -185,6 +186,6 @@ def test_exports_are_not_made_anew_with_other_data(mlp_run, tmp_path, capsys):
     config["dataset"]["checksum"] = "0" * 64
     run.config.write_text(json.dumps(config))
     before = run.export.read_bytes()
-    assert cli.train(["--export-only", str(run.directory)]) == 2
+    assert train.main(["--export-only", str(run.directory)]) == 2
     assert f"expected checksum {'0' * 64}" in capsys.readouterr().err
     assert run.export.read_bytes() == before

@@ -8,10 +8,10 @@ import pytest
 import scipy.stats
 
 from keras_ae import data, evaluation, measures, recipes, training
-from keras_ae.models import DenseAutoencoder
-from keras_ae.runs import Run
-from keras_ae.options import Settings
 from keras_ae.evaluation.context import Context, generate
+from keras_ae.models import DenseAutoencoder
+from keras_ae.options import Settings
+from keras_ae.runs import Run
 from studies.declared import STUDIES
 from studies.tables import MODEL
 

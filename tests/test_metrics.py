@@ -9,12 +9,13 @@ import skimage.metrics
 from sklearn.linear_model import LinearRegression
 
 from keras_ae import data, metrics
+from keras_ae.references import PCA, AffineFilter
 
 
 @pytest.fixture(scope="module")
 def blurred(digits):
     """The digits at eight components: reconstructions of a middling quality, in [0, 1]."""
-    return metrics.PCA.fit(digits).reconstruct(digits, 8).clip(0, 1)
+    return PCA.fit(digits).reconstruct(digits, 8).clip(0, 1)
 
 
 def test_mean_squared_error_is_per_image_and_per_pixel():
@@ -25,7 +26,7 @@ def test_mean_squared_error_is_per_image_and_per_pixel():
 
 
 def test_pca_error_is_the_sum_of_the_variances_left_out(digits):
-    pca = metrics.PCA.fit(digits)
+    pca = PCA.fit(digits)
     for dimensions in (1, 8, 64):
         error = metrics.mean_squared_error(digits, pca.reconstruct(digits, dimensions)).mean()
         np.testing.assert_allclose(error, pca.variances[dimensions:].sum() / 784, rtol=1e-4)
@@ -36,13 +37,13 @@ def test_pca_agrees_with_a_singular_value_decomposition(digits):
     mean = flat.mean(axis=0)
     left, values, right = np.linalg.svd(flat - mean, full_matrices=False)
     expected = (left[:, :5] * values[:5]) @ right[:5] + mean
-    result = metrics.PCA.fit(digits).reconstruct(digits, 5)
+    result = PCA.fit(digits).reconstruct(digits, 5)
     np.testing.assert_allclose(result.reshape(len(digits), -1), expected, atol=1e-4)
 
 
-def test_live_units_counts_the_units_that_vary():
+def test_non_constant_units_counts_the_units_that_vary():
     latents = np.array([[0.0, 1.0, 5.0, 0.0], [0.0, 2.0, 5.0, 1e-3]], "float32")
-    assert metrics.live_units(latents) == 2
+    assert metrics.non_constant_units(latents) == 2
 
 
 def test_peak_signal_to_noise_ratio_agrees_with_scikit_image(digits, blurred):
@@ -120,7 +121,7 @@ def test_wiener_filter_is_the_regression_of_clean_on_noisy_images(digits):
     # A hundred draws of the noise for each digit; the filter knows all draws.
     many = np.concatenate([noisy() for _ in range(100)])
     regression = LinearRegression().fit(many, np.tile(few, (100, 1)))
-    again, wiener = noisy(), metrics.WienerFilter.fit(few, noise_std)
+    again, wiener = noisy(), AffineFilter.fit(few, noise_std)
     best = metrics.mean_squared_error(few, wiener(again)).mean()
     other = metrics.mean_squared_error(few, regression.predict(again)).mean()
     assert best < other < 1.02 * best
@@ -128,7 +129,7 @@ def test_wiener_filter_is_the_regression_of_clean_on_noisy_images(digits):
 
 
 def test_pca_samples_have_the_variances_of_the_components(digits):
-    pca = metrics.PCA.fit(digits)
+    pca = PCA.fit(digits)
     samples = pca.sample(20_000, 5, seed=0)
     np.testing.assert_allclose(samples.mean(axis=0), pca.mean, atol=0.03)
     codes = pca.encode(samples, 8)

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_ae import models, training
+from keras_ae import models
 from keras_ae.models.layers import GaussianSampling
 from keras_ae.models.vae import LOG_VARIANCE_RANGE
-from keras_ae.training.optimizer import AdamL2
 from keras_ae.recipes import RECIPES
+from keras_ae.training import fit
+from keras_ae.training.optimizer import AdamL2
 from tests.conftest import PROJECT
 
 NON_DEFAULT = {
@@ -77,7 +78,7 @@ def recipe(request):
 
 @pytest.fixture(scope="module")
 def model(recipe):
-    return training.build(recipe)
+    return fit.build(recipe)
 
 
 def test_recipe_states_the_number_of_parameters(recipe, model):
@@ -124,8 +125,8 @@ def test_encoder_and_decoder_are_functional_models_of_stock_layers(model):
 
 
 def test_seed_decides_the_initial_weights(recipe, model):
-    again = training.build(recipe)
-    other = training.build(recipe.override(seed=recipe.seed + 1))
+    again = fit.build(recipe)
+    other = fit.build(recipe.override(seed=recipe.seed + 1))
     for weight, same, different in zip(
         model.get_weights(), again.get_weights(), other.get_weights(), strict=True
     ):
@@ -164,7 +165,7 @@ def loaded_elsewhere(digits, tmp_path_factory):
     np.save(directory / "images.npy", digits[:20])
     saved = {}
     for name, recipe in ARCHITECTURES.items():
-        model = saved[name] = training.build(recipe)
+        model = saved[name] = fit.build(recipe)
         # Weights away from their initial values, so that a load which builds anew is noticed.
         model.set_weights([weight + 0.01 for weight in model.get_weights()])
         (directory / name).mkdir()
@@ -248,7 +249,7 @@ def test_whole_map_convolutions_equal_the_stock_layers(digits):
 
 
 def test_batch_normalization_follows_the_hidden_activations():
-    model = training.build(RECIPES["batchnorm"])
+    model = fit.build(RECIPES["batchnorm"])
     for part in (model.encoder, model.decoder):
         kinds = [
             (type(layer).__name__, getattr(layer, "units", None))

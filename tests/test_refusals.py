@@ -12,7 +12,8 @@ from pathlib import Path
 import keras
 import pytest
 
-from keras_ae import cli, models, recipes
+from keras_ae import models, recipes
+from keras_ae.commands import evaluate, train
 from tests.conftest import PROJECT
 
 
@@ -73,7 +74,7 @@ COMMANDS = {
     "resume otherwise": ("--resume --strategy mirrored -s unfinished", "strategy 'single'"),
     "resume with a log": ("--resume --tensorboard -s unfinished", "expected tensorboard False"),
     "resume with a plot": ("--resume -p loss.png -s unfinished", "expected plot None"),
-    "train over an unfinished run": ("-s unfinished", "go on with --resume, or replace"),
+    "train over an unfinished run": ("-s unfinished", "continue it with --resume, or replace"),
     "train over a finished run": ("-s finished", "choose another with --save-dir, or replace"),
     "several machines": ("--strategy multi_worker -s new", "invalid choice: 'multi_worker'"),
     "a TPU": ("--strategy tpu -s new", "invalid choice: 'tpu'"),
@@ -93,7 +94,7 @@ COMMANDS = {
 @pytest.mark.parametrize("case", COMMANDS)
 def test_command(case, place, capfd):
     arguments, message = COMMANDS[case]
-    _check(cli.train, arguments.split(), message, place, capfd)
+    _check(train.main, arguments.split(), message, place, capfd)
 
 
 def _set(*path_and_value) -> Callable[[dict], None]:
@@ -182,7 +183,7 @@ def test_edited_config(case, place, capfd):
     edited = copy.deepcopy(config)
     change(edited)
     path.write_text(json.dumps(edited))
-    _check(cli.train, ["--resume", "-s", "unfinished"], message, place, capfd)
+    _check(train.main, ["--resume", "-s", "unfinished"], message, place, capfd)
 
 
 TEXTS = {
@@ -200,7 +201,7 @@ TEXTS = {
 @pytest.mark.parametrize("case", TEXTS)
 def test_config_of_another_kind(case, place, capfd):
     (place / "unfinished" / "config.json").write_bytes(TEXTS[case])
-    _check(cli.train, ["--resume", "-s", "unfinished"], "config.json", place, capfd)
+    _check(train.main, ["--resume", "-s", "unfinished"], "config.json", place, capfd)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ def test_config_that_does_not_fit_the_data(change, message, place, capfd):
     config = json.loads(path.read_text())
     change(config)
     path.write_text(json.dumps(config))
-    _check(cli.train, ["--resume", "-s", "unfinished"], message, place, capfd)
+    _check(train.main, ["--resume", "-s", "unfinished"], message, place, capfd)
 
 
 def _leave_trace(x):
@@ -281,12 +282,12 @@ MODELS = {
 
 
 @pytest.mark.parametrize("case", MODELS)
-@pytest.mark.parametrize("program", [cli.train, cli.evaluate])
+@pytest.mark.parametrize("program", [train.main, evaluate.main])
 def test_damaged_model(case, program, place, capfd, monkeypatch):
     monkeypatch.syspath_prepend(place)
     monkeypatch.setattr("sys.dont_write_bytecode", True)
     MODELS[case](place / "finished" / "model.keras")
-    arguments = ["--export-only", "finished"] if program is cli.train else ["finished"]
+    arguments = ["--export-only", "finished"] if program is train.main else ["finished"]
     _check(program, arguments, "finished", place, capfd)
 
 
@@ -311,7 +312,7 @@ def test_damaged_prepared_dataset(case, place, capfd, monkeypatch):
     change(copied / name)
     monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(place / "tfds"))
     monkeypatch.setenv("TFDS_DATA_DIR", str(place / "tfds"))
-    _check(cli.train, ["-s", "new"], f"remove {place / 'tfds' / 'mnist'}", place, capfd)
+    _check(train.main, ["-s", "new"], f"remove {place / 'tfds' / 'mnist'}", place, capfd)
 
 
 @pytest.mark.parametrize("damage", [_flip, lambda path: os.truncate(path, 100_000)])
@@ -321,7 +322,7 @@ def test_damaged_archive(damage, place, capfd, monkeypatch):
     damage(archives / "train-images-idx3-ubyte.gz")
     monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(place.parent / "tfds"))
     arguments = ["--archives", "archives", "-s", "new"]
-    _check(cli.train, arguments, "train-images-idx3-ubyte.gz, has wrong checksum", place, capfd)
+    _check(train.main, arguments, "train-images-idx3-ubyte.gz, has wrong checksum", place, capfd)
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)

@@ -8,9 +8,9 @@ import re
 import pytest
 
 from keras_ae import cli, results, study_tables
-from studies.claims import CLAIMS, FAILS, HOLDS, NOT_YET, Found, claim
 from keras_ae.errors import BadRequest
 from keras_ae.runs import RUNS, StudyFiles
+from studies.claims import CLAIMS, FAILS, HOLDS, NOT_YET, Found, claim
 from studies.declared import STUDIES
 from tests.conftest import PROJECT
 

@@ -14,9 +14,13 @@ import keras
 import numpy as np
 import pytest
 
-from keras_ae import callbacks, checkpoints, cli, data, recipes, training
+from keras_ae import data, recipes
+from keras_ae.commands import train
 from keras_ae.errors import BadRequest
 from keras_ae.runs import Run
+from keras_ae.training import callbacks, checkpoints, fit
+from keras_ae.training import run as training
+from keras_ae.training.optimizer import AdamL2
 from tests.kill_and_resume import after, content, differences, finish, start, trial, writing
 
 MLP = ("mlp", "--train-images", "500", "-e", "2", "-b", "50", "--train-noise-std", "0.2")
@@ -26,7 +30,7 @@ VAE = ("vae-dropout", "--train-images", "300", "-e", "2", "-b", "50", "--schedul
 def _train(*arguments) -> int:
     # Keras numbers the names of layers through the life of a process.
     keras.utils.clear_session()
-    return cli.train([str(argument) for argument in arguments])
+    return train.main([str(argument) for argument in arguments])
 
 
 class _PulledPlug(BaseException):
@@ -193,7 +197,7 @@ def test_signal_saves_and_says_how_to_go_on(number, mlp, tmp_path):
     assert process.returncode == 128 + number
     last = output.splitlines()[-1]
     command = f"python train.py mlp --resume --save-dir {shlex.quote(str(run.directory))}"
-    assert last == f"train.py: stopped by {number.name}; go on with: {command}"
+    assert last == f"train.py: stopped by {number.name}; resume with: {command}"
     if number == signal.SIGINT:  # What follows is the same.
         assert _train(*shlex.split(command)[2:]) == 0
         assert differences(run.directory, mlp) == []
@@ -255,8 +259,8 @@ def test_infinite_loss_names_its_step_and_keeps_the_checkpoint(tmp_path, capfd):
     message = capfd.readouterr().err
 
     # The same with `fit` showing each step.
-    model = training.build(recipe)
-    model.compile(training.AdamL2(1e6), "mse", jit_compile=False)
+    model = fit.build(recipe)
+    model.compile(AdamL2(1e6), "mse", jit_compile=False)
     shuffled = data.ShuffledBatches(data.load(train_images=2000).train.images, 40, recipe.seed)
     losses = []
 
@@ -293,7 +297,7 @@ def test_full_disk_ends_in_one_line_and_loses_nothing(size, name, run, capfd):
         assert _train("--resume", "-s", run.directory) == 1
     message = capfd.readouterr().err
     assert "File too large" in message
-    assert "go on with: python train.py mlp --resume" in message
+    assert "resume with: python train.py mlp --resume" in message
     assert message.count("\n") == 1
     if name == "model.keras":
         assert (run.checkpoints / "epoch_000002_step_000000000").is_dir()

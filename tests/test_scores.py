@@ -6,7 +6,9 @@ import pytest
 import scipy.spatial
 from sklearn.metrics import roc_auc_score
 
-from keras_ae import data, metrics, models, recipes, scores, studies, training
+from keras_ae import data, metrics, models, recipes
+from keras_ae.evaluation import scores
+from keras_ae.training import fit
 
 MODELS = {
     "dense": lambda: models.DenseAutoencoder(4, (16,), batch_normalization=True),
@@ -32,12 +34,6 @@ def test_every_score_takes_every_model_and_judges_each_image_alone(model, digits
     assert np.isfinite(values).all()
     again = scores.SCORES[name](model, normal, images[::-1][:30])
     np.testing.assert_allclose(again, values[::-1][:30], rtol=1e-3)
-
-
-def test_the_study_of_anomalies_shows_every_score():
-    names = {f"auroc_{name}" for name in scores.SCORES | scores.VARIATIONAL_SCORES}
-    shown = {column for table in studies.get("anomaly").tables for column in table.columns}
-    assert shown == names | {f"{name}_worst" for name in names}
 
 
 def test_reconstruction_probability_is_the_mean_of_the_reconstruction_loss(digits):
@@ -132,7 +128,7 @@ def test_hidden_angle_is_over_the_layers_that_have_weights(digits):
 def test_scores_tell_a_digit_from_the_others_where_the_error_does_not(dataset):
     train = dataset.train.images[dataset.train.labels == 8]
     recipe = recipes.get("conv").override(epochs=3)
-    model, shuffled = training.prepare(recipe, train)
+    model, shuffled = fit.prepare(recipe, train)
     model.fit(
         shuffled.dataset, epochs=recipe.epochs, callbacks=[shuffled], shuffle=False, verbose=0
     )

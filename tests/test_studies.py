@@ -28,10 +28,10 @@ from keras_ae import (
     trials,
 )
 from keras_ae import measures as measuring
+from keras_ae.evaluation.context import history
 from keras_ae.files import locked
 from keras_ae.loading import load_run
 from keras_ae.runs import StudyFiles
-from keras_ae.evaluation.context import history
 from studies.declared import STUDIES
 from studies.study import Study
 from tests.conftest import PROJECT

@@ -9,9 +9,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_ae import callbacks, data, models, recipes, training
+from keras_ae import data, models, recipes
 from keras_ae.errors import BadRequest, RunFailed
 from keras_ae.runs import Run
+from keras_ae.training import callbacks, fit
+from keras_ae.training import run as training
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -53,7 +55,7 @@ def test_a_short_run_of_every_recipe_learns_and_leaves_a_whole_directory(name, t
 
     assert json.loads(run.metrics.read_text()) == summary
     assert set(summary) == {"test", "validation", "train"}
-    expected = {"mse", "pca_mse", "mean_image_mse", "latent_dim", "live_units"}
+    expected = {"mse", "pca_mse", "mean_image_mse", "latent_dim", "non_constant_units"}
     if variational:
         expected |= {"loss", "reconstruction_loss", "kl_loss"}
     assert all(set(split) == expected for split in summary.values())
@@ -75,7 +77,7 @@ def test_metrics_agree_with_a_computation_from_the_saved_model(mlp_run, dataset)
     assert test["pca_mse"] == pytest.approx(np.mean((projection - flat) ** 2), rel=1e-5)
     assert test["mean_image_mse"] == pytest.approx(np.mean((flat - mean) ** 2), rel=1e-5)
     latents = model.encoder.predict(images.astype("float32"), verbose=0)
-    assert test["live_units"] == (latents.std(axis=0) > 0).sum()
+    assert test["non_constant_units"] == (latents.std(axis=0) > 0).sum()
 
 
 def test_validation_loss_is_the_validation_mse(mlp_run):
@@ -150,7 +152,7 @@ def test_a_cosine_rises_and_falls_over_all_steps(digits):
     recipe = recipes.get("mlp").override(
         schedule="cosine", learning_rate=0.5, epochs=20, batch_size=5
     )
-    model, shuffled = training.prepare(recipe, images)
+    model, shuffled = fit.prepare(recipe, images)
     rates = []
     for step in (0, 10, 20, 20 + 95, 20 + 190, 399, 400):
         model.optimizer.iterations.assign(step)
