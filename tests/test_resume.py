@@ -18,9 +18,9 @@ from keras_ae import data, recipes
 from keras_ae.commands import train
 from keras_ae.errors import BadRequest
 from keras_ae.runs import Run
-from keras_ae.training import callbacks, checkpoints, fit
+from keras_ae.training import checkpoints, fit
 from keras_ae.training import run as training
-from keras_ae.training.optimizer import AdamL2
+from keras_ae.training.optimizer import AdamL2, PlateauSchedule
 from tests.kill_and_resume import after, content, differences, finish, start, trial, writing
 
 MLP = ("mlp", "--train-images", "500", "-e", "2", "-b", "50", "--train-noise-std", "0.2")
@@ -345,7 +345,7 @@ def test_resume_needs_the_same_dataset(run, monkeypatch):
 
 
 def test_schedule_gives_back_what_it_took():
-    schedule = callbacks.PlateauSchedule("loss")
+    schedule = PlateauSchedule("loss")
     state = {"best": 0.5, "wait": 3, "cooldown_counter": 1}
     schedule.set_state(state)
     schedule.on_train_begin()
