@@ -137,7 +137,7 @@ def test_scores_tell_a_digit_from_the_others_where_the_error_does_not(dataset):
         name: roc_auc_score(
             labels != 8, scores.SCORES[name](model, data.to_float(train), data.to_float(images))
         )
-        for name in ("model", "relative_error", "hidden_angle")
+        for name in ("model_score", "relative_error", "hidden_angle")
     }
-    assert separation["relative_error"] > separation["model"]
-    assert separation["hidden_angle"] > separation["model"] + 0.05
+    assert separation["relative_error"] > separation["model_score"]
+    assert separation["hidden_angle"] > separation["model_score"] + 0.05
