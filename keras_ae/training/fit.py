@@ -68,16 +68,7 @@ def fit(
     dataset: data.Dataset,
     interrupts: Interrupts,
 ) -> None:
-    """Trains a model from its newest checkpoint, or from the beginning.
-
-    Args:
-        model: Compiled model, see `prepare`.
-        shuffled: Its batches.
-        recipe: What is trained.
-        run: Where history, figures and checkpoints are written.
-        settings: Values by the names in `runs.SETTINGS`.
-        dataset: The splits.
-        interrupts: The signals to look at whenever there is a checkpoint.
+    """Trains what `prepare` made from its newest checkpoint, or from the beginning.
 
     Raises:
         Diverged: If the loss stopped being a number.

@@ -1,7 +1,7 @@
 """Bounds on the likelihood of a variational model, and the use of its latents."""
 
-import dataclasses
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -16,19 +16,12 @@ DECODED_AT_ONCE = 1_000
 IMAGES_WEIGHED_AT_ONCE = 10
 
 
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """Bounds of a variational model.
+class Measured(NamedTuple):
+    """Bounds of a variational model."""
 
-    Attributes:
-        bounds: A row for each kind of image and number of images.
-        active: Which units are active, bool `[latent_dim]`.
-        divergence: KL divergence of each unit, mean over the grey test images, `[latent_dim]`.
-    """
-
-    bounds: Rows
-    active: np.ndarray
-    divergence: np.ndarray
+    bounds: Rows  # A row for each kind of image and number of images.
+    active: np.ndarray  # Which units are active, bool `[latent_dim]`.
+    divergence: np.ndarray  # KL of each unit, mean over the grey test images, `[latent_dim]`.
 
 
 def measure(context: Context) -> Measured:
