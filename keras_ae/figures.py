@@ -116,10 +116,7 @@ def image_plane(images: np.ndarray, first: Sequence[float], second: Sequence[flo
     figure = Figure(figsize=(7, 7), layout="constrained")
     axes = figure.subplots()
     axes.imshow(np.block([list(row) for row in tiles]), cmap="gray", vmin=0, vmax=1)
-    for axis, values, size in (
-        (axes.xaxis, first, width),
-        (axes.yaxis, second[::-1], height),
-    ):
+    for axis, values, size in ((axes.xaxis, first, width), (axes.yaxis, second[::-1], height)):
         centres = np.arange(len(values)) * size + size / 2
         axis.set_ticks(centres[::2], [f"{value:.1f}" for value in values[::2]])
     axes.set(xlabel="first latent unit", ylabel="second latent unit")

@@ -53,9 +53,7 @@ STAGES: dict[str, Stage] = {
         ("percentile", "ood"),
     ),
     "generate": Stage(
-        "Generation",
-        "Latents drawn at random and decoded into new images.",
-        ("seed",),
+        "Generation", "Latents drawn at random and decoded into new images.", ("seed",)
     ),
     "elbo": Stage(
         "Variational bound",

@@ -99,9 +99,7 @@ def present(context: Context, measured: Measured) -> Section:
         "Scores of the test images. The less two datasets overlap, the better the score tells "
         "them apart. Scores above the last bin are counted in it.",
         figures.histograms(
-            {f"{name} test": values for name, values in scores.items()},
-            f"score: {kind}",
-            threshold,
+            {f"{name} test": values for name, values in scores.items()}, f"score: {kind}", threshold
         ),
     )
     labels = {context.dataset.name: context.dataset.test.labels}
