@@ -43,7 +43,7 @@ class Interrupts:
             self._writer.setblocking(False)
             self._descriptor = signal.set_wakeup_fd(self._writer.fileno())
             # The handler has nothing to do; it only must not be the default one.
-            self._handlers = {number: signal.signal(number, _ignore) for number in _SIGNALS}
+            self._handlers = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
             self._thread = threading.Thread(target=self._watch, daemon=True)
             self._thread.start()
         return self
@@ -68,7 +68,3 @@ class Interrupts:
             else:
                 print(f"{number.name}: stopped; {self.hint}", file=sys.stderr, flush=True)
                 os._exit(128 + number)
-
-
-def _ignore(number, frame) -> None:
-    pass

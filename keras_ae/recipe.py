@@ -149,14 +149,7 @@ _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
 
 
 def check_values(values: Mapping[str, object]) -> None:
-    """Checks the values of a recipe's fields, of a model's arguments or of settings.
-
-    Args:
-        values: Values by name.
-
-    Raises:
-        BadRequest: If one has the wrong type or is out of range.
-    """
+    """Checks the values of a recipe's fields, of a model's arguments or of settings, by name."""
     for name, value in values.items():
         expected, is_good = _RULES[name]
         if not is_good(value):
@@ -164,11 +157,7 @@ def check_values(values: Mapping[str, object]) -> None:
 
 
 def check_names(received: Iterable[str], expected: Iterable[str]) -> None:
-    """Checks that names are complete and none is unknown.
-
-    Raises:
-        BadRequest: If they are not the expected ones, in whatever order.
-    """
+    """Checks that names are complete, in whatever order, and none is unknown."""
     received, expected = set(received), set(expected)
     if received != expected:
         raise BadRequest(

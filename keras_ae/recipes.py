@@ -15,51 +15,27 @@ from keras_ae.recipe import Recipe, check_names, check_values
 # - Ten executions an epoch: more would show in the small models, fewer would stop the progress bar.
 
 
+# fmt: off
 def _vae(name: str, description: str, parameters: int, learning_rate: float, **arguments) -> Recipe:
     defaults = {
-        "latent_dim": 32,
-        "lstm_units": 64,
-        "encoder_units": (),
-        "dense_units": (),
-        "base_filters": 32,
-        "filters": (32, 16),
-        "code_activation": "linear",
-        "dropout": 0.0,
-        "beta": 1.0,
-        "unroll": True,
-        "seed": 0,
+        "latent_dim": 32, "lstm_units": 64, "encoder_units": (), "dense_units": (),
+        "base_filters": 32, "filters": (32, 16), "code_activation": "linear", "dropout": 0.0,
+        "beta": 1.0, "unroll": True, "seed": 0,
     }
     return Recipe(
-        name=name,
-        description=description,
-        source="004",
-        parameters=parameters,
-        model="VariationalAutoencoder",
-        arguments={**defaults, **arguments},
-        learning_rate=learning_rate,
-        batch_size=100,
-        epochs=50,
+        name, description, "004", parameters, "VariationalAutoencoder", {**defaults, **arguments},
+        learning_rate, batch_size=100, epochs=50,
     )
 
 
 def _lstm(name: str, description: str, activation: str) -> Recipe:
+    arguments = {
+        "latent_dim": 64, "hidden_units": (128,), "activation": activation,
+        "output_activation": "linear", "unroll": True,
+    }
     return Recipe(
-        name=name,
-        description=description,
-        source="000",
-        parameters=265_244,
-        model="LSTMAutoencoder",
-        arguments={
-            "latent_dim": 64,
-            "hidden_units": (128,),
-            "activation": activation,
-            "output_activation": "linear",
-            "unroll": True,
-        },
-        learning_rate=1e-3,
-        batch_size=128,
-        epochs=20,
-        threads_per_operation=1,
+        name, description, "000", 265_244, "LSTMAutoencoder", arguments,
+        learning_rate=1e-3, batch_size=128, epochs=20, threads_per_operation=1,
     )
 
 
@@ -73,97 +49,55 @@ _CHANNELS = {"base_filters": 16, "filters": (48, 24)}
 
 _SOURCES = (
     Recipe(
-        name="mlp",
-        description="784-392-8, ReLU also on the latents, plateau schedule",
-        source="003",
-        parameters=622_504,
-        model="DenseAutoencoder",
+        "mlp", "784-392-8, ReLU also on the latents, plateau schedule",
+        source="003", parameters=622_504, model="DenseAutoencoder",
         arguments={
-            "latent_dim": 8,
-            "hidden_units": (392,),
-            "activation": "relu",
+            "latent_dim": 8, "hidden_units": (392,), "activation": "relu",
             "code_activation": "relu",
         },
-        batch_size=256,
-        epochs=50,
-        schedule="plateau",
-        **_SMALL_DECAY,
+        batch_size=256, epochs=50, schedule="plateau", **_SMALL_DECAY,
     ),
     Recipe(
-        name="dense",
-        description="784-128-64-12-5, linear latents",
-        source="001",
-        parameters=219_941,
-        model="DenseAutoencoder",
+        "dense", "784-128-64-12-5, linear latents",
+        source="001", parameters=219_941, model="DenseAutoencoder",
         arguments={
-            "latent_dim": 5,
-            "hidden_units": (128, 64, 12),
-            "activation": "relu",
+            "latent_dim": 5, "hidden_units": (128, 64, 12), "activation": "relu",
             "code_activation": "linear",
         },
-        batch_size=64,
-        epochs=13,
-        figures_every=4,
-        **_SMALL_DECAY,
+        batch_size=64, epochs=13, figures_every=4, **_SMALL_DECAY,
     ),
     Recipe(
-        name="conv",
-        description="three convolutions to 64 latents, and back",
-        source="001",
-        parameters=210_369,
-        model="ConvAutoencoder",
+        "conv", "three convolutions to 64 latents, and back",
+        source="001", parameters=210_369, model="ConvAutoencoder",
         arguments={
-            "latent_dim": 64,
-            "filters": (16, 32),
-            "activation": "relu",
+            "latent_dim": 64, "filters": (16, 32), "activation": "relu",
             "code_activation": "linear",
         },
-        batch_size=64,
-        epochs=13,
-        figures_every=4,
-        **_SMALL_DECAY,
+        batch_size=64, epochs=13, figures_every=4, **_SMALL_DECAY,
     ),
     Recipe(
-        name="batchnorm",
-        description="784-256-128-32 with batch normalization, at the source's rate of 0.05",
-        source="002",
-        parameters=479_792,
-        model="DenseAutoencoder",
+        "batchnorm", "784-256-128-32 with batch normalization, at the source's rate of 0.05",
+        source="002", parameters=479_792, model="DenseAutoencoder",
         arguments={
-            "latent_dim": 32,
-            "hidden_units": (256, 128),
-            "activation": "relu",
-            "code_activation": "linear",
-            "batch_normalization": True,
+            "latent_dim": 32, "hidden_units": (256, 128), "activation": "relu",
+            "code_activation": "linear", "batch_normalization": True,
         },
-        learning_rate=0.05,
-        batch_size=1024,
-        epochs=25,
-        jit_compile=True,
+        learning_rate=0.05, batch_size=1024, epochs=25, jit_compile=True,
     ),
     _lstm("lstm", "rows as timesteps, LSTMs 128-64-64-128, tanh (Keras' default)", "tanh"),
     _lstm("lstm-relu", "as lstm, with ReLU inside the LSTMs", "relu"),
     _lstm("lstm-linear", "as lstm, without activation inside the LSTMs", "linear"),
     _vae("vae-baseline", "LSTM encoder, three transposed convolutions", 204_321, 5e-4),
-    _vae(
-        "vae-deeper",
-        "baseline with one more transposed convolution and dense layer",
-        368_321,
-        5e-4,
-        **_DEEPER,
-    ),
+    _vae("vae-deeper", "baseline with one more transposed convolution and dense layer",
+         368_321, 5e-4, **_DEEPER),
     _vae("vae-dropout", "baseline with dropout 0.3", 204_321, 5e-4, dropout=0.3),
     _vae("vae-deeper-dropout", "deeper with dropout 0.3", 368_321, 5e-4, **_DEEPER, dropout=0.3),
-    _vae(
-        "vae-channels",
-        "baseline with a smaller dense layer and more channels",
-        182_001,
-        5e-4,
-        **_CHANNELS,
-    ),
+    _vae("vae-channels", "baseline with a smaller dense layer and more channels",
+         182_001, 5e-4, **_CHANNELS),
     _vae("vae-fast", "baseline at a learning rate of 0.001", 204_321, 1e-3),
     _vae("vae-optimized", "channels at a learning rate of 0.001", 182_001, 1e-3, **_CHANNELS),
 )
+# fmt: on
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _SOURCES}
 DEFAULT_RECIPE = "mlp"
 
@@ -198,21 +132,13 @@ _tune(
 
 
 def get(name: str) -> Recipe:
-    """Returns the recipe called `name`.
-
-    Raises:
-        BadRequest: If there is none. The message names the nearest one.
-    """
+    """Returns the recipe called `name`."""
     check_known("recipe", name, RECIPES)
     return RECIPES[name]
 
 
 def from_config(config: Mapping[str, object]) -> Recipe:
-    """Returns the recipe whose fields `dataclasses.asdict` gave and JSON has kept.
-
-    Raises:
-        BadRequest: If a field or an argument is unknown, missing or has a wrong value.
-    """
+    """Returns the recipe whose fields `dataclasses.asdict` gave and JSON has kept."""
     check_names(config, [field.name for field in dataclasses.fields(Recipe)])
     arguments = config["arguments"]
     if not isinstance(arguments, dict):

@@ -4,19 +4,12 @@ from typing import NamedTuple
 
 
 class Measure(NamedTuple):
-    """How a number is shown.
+    """How a number is shown."""
 
-    Attributes:
-        label: Name in the head of a column.
-        unit: Unit, or how to read a number without one.
-        format: Format specification.
-        meaning: One sentence for the glossary.
-    """
-
-    label: str
-    unit: str
-    format: str
-    meaning: str
+    label: str  # Name in the head of a column.
+    unit: str  # Unit, or how to read a number without one.
+    format: str  # Format specification.
+    meaning: str  # One sentence for the glossary.
 
 
 # By key in the tables. A key that is not here is an error.

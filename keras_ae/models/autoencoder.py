@@ -39,6 +39,8 @@ class Autoencoder(keras.Model):
     """
 
     training_loss: str | None = "mse"
+    # Names of the constructor's own arguments, each of which is an attribute, too.
+    _arguments: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -62,7 +64,17 @@ class Autoencoder(keras.Model):
 
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""
-        return {"name": self.name, "dtype": self.dtype_policy.name, "trainable": self.trainable}
+        own = {name: getattr(self, name) for name in self._arguments}
+        return {
+            "name": self.name,
+            "dtype": self.dtype_policy.name,
+            "trainable": self.trainable,
+            # A tuple would come back from JSON as another type.
+            **{
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in own.items()
+            },
+        }
 
     @classmethod
     def from_config(cls, config: dict) -> "Autoencoder":

@@ -22,11 +22,7 @@ VALIDATION_BATCH = 1000
 
 
 def build(recipe: Recipe) -> models.Autoencoder:
-    """Returns the recipe's model, with initial weights from the recipe's seed.
-
-    Raises:
-        BadRequest: If the model's class has no use for the arguments together.
-    """
+    """Returns the recipe's model, with initial weights from the recipe's seed."""
     keras.utils.set_random_seed(recipe.seed)
     try:
         return getattr(models, recipe.model)(**recipe.arguments, dtype=recipe.precision)
@@ -38,12 +34,7 @@ def build(recipe: Recipe) -> models.Autoencoder:
 
 
 def prepare(recipe: Recipe, images: np.ndarray) -> tuple[models.Autoencoder, data.ShuffledBatches]:
-    """Returns what `fit` needs: the compiled model and the batches of the training images.
-
-    Args:
-        recipe: What to train.
-        images: uint8 `[n, 28, 28, 1]`.
-    """
+    """Returns what `fit` needs: the compiled model, and the batches of `images` in bytes."""
     model = build(recipe)
     shuffled = data.ShuffledBatches(images, recipe.batch_size, recipe.seed, recipe.train_noise_std)
     model.compile(
@@ -68,12 +59,7 @@ def fit(
     dataset: data.Dataset,
     interrupts: Interrupts,
 ) -> None:
-    """Trains what `prepare` made from its newest checkpoint, or from the beginning.
-
-    Raises:
-        Diverged: If the loss stopped being a number.
-        Interrupted: If SIGINT or SIGTERM came.
-    """
+    """Trains what `prepare` made from its newest checkpoint, or from the beginning."""
     validation = None
     if len(dataset.validation):
         validation = data.batches(dataset.validation.images, VALIDATION_BATCH)
