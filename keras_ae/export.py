@@ -78,16 +78,9 @@ def export_run(run: Run, dataset: data.Dataset | None = None) -> dict:
     SavedModel, LiteRT files in float32 and with dynamic-range quantization, and `export.json`. The
     quantized file is left out where it would cost more than a tenth of the error.
 
-    Args:
-        run: The run.
-        dataset: Its dataset; by default the one that its `config.json` names is loaded.
-
-    Returns:
-        The contents of `export.json`: the threshold of `detect`, the sizes in bytes, and for the
-        LiteRT files the mean squared error per pixel beside that of the Keras model.
-
-    Raises:
-        BadRequest: If the run has no model that loads, or its dataset cannot be had.
+    Returns the contents of `export.json`: the threshold of `detect`, the sizes in bytes, and for
+    the LiteRT files the mean squared error per pixel beside that of the Keras model. Without
+    `dataset`, the one that `config.json` names is loaded.
     """
     model = load_run(run)
     if dataset is None:

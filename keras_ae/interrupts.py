@@ -19,12 +19,7 @@ class Interrupts:
     Python's C handler writes to.
 
     In other threads than the main one the block changes nothing: signals go to the main thread.
-
-    Args:
-        hint: How to resume later.
-
-    Attributes:
-        received: The first signal, or `None`.
+    The hint says how to resume later.
     """
 
     def __init__(self, hint: str):

@@ -44,15 +44,9 @@ class ShuffledBatches(keras.callbacks.Callback):
     The bytes of all images stay in memory once. A batch is a slice of the epoch's permutation
     and one gather, which costs a fraction of shuffling image by image.
 
-    Args:
-        images: uint8 `[n, 28, 28, 1]`.
-        batch_size: Images in a batch; the last of an epoch may have fewer.
-        seed: Integer seed of order and noise.
-        noise_std: Standard deviation of the noise on the inputs, see `noisy`.
-
     Attributes:
-        dataset: One epoch of (inputs, targets), float32 `[batch, 28, 28, 1]`.
-        steps: Number of batches in an epoch.
+        dataset: One epoch of (inputs, targets), float32 `[batch, 28, 28, 1]`; inputs may be noisy.
+        steps: Number of batches in an epoch, the last of which may have fewer images.
     """
 
     def __init__(self, images: np.ndarray, batch_size: int, seed: int, noise_std: float = 0.0):

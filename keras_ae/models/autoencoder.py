@@ -64,17 +64,11 @@ class Autoencoder(keras.Model):
 
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""
-        own = {name: getattr(self, name) for name in self._arguments}
-        return {
-            "name": self.name,
-            "dtype": self.dtype_policy.name,
-            "trainable": self.trainable,
-            # A tuple would come back from JSON as another type.
-            **{
-                key: list(value) if isinstance(value, tuple) else value
-                for key, value in own.items()
-            },
-        }
+        config = {"name": self.name, "dtype": self.dtype_policy.name, "trainable": self.trainable}
+        for name in self._arguments:
+            value = getattr(self, name)
+            config[name] = list(value) if isinstance(value, tuple) else value  # As in JSON.
+        return config
 
     @classmethod
     def from_config(cls, config: dict) -> "Autoencoder":
@@ -173,15 +167,7 @@ def split_into_batches(array: np.ndarray, batch_size: int) -> list[np.ndarray]:
 
 
 def check_images(images, name: str = "images") -> np.ndarray:
-    """Returns `images` as a float32 array once it has been found to hold images.
-
-    Args:
-        images: What should be floats in [0, 1] of shape `[n, 28, 28, 1]`.
-        name: What the error message calls it.
-
-    Raises:
-        ValueError: If the shape, the type or a value is another.
-    """
+    """Returns `images`, under that name in errors, as a float32 array found to hold images."""
     array = check_floats(images, name, IMAGE_SHAPE)
     if array.size and (array.min() < 0 or array.max() > 1):
         raise ValueError(
@@ -192,16 +178,7 @@ def check_images(images, name: str = "images") -> np.ndarray:
 
 
 def check_floats(values, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns `values` as a float32 array `[n, *shape]`.
-
-    Args:
-        values: What should be finite floats of that shape.
-        name: What the error message calls it.
-        shape: Expected shape of one row.
-
-    Raises:
-        ValueError: If the shape or the type is another, or a value is not finite.
-    """
+    """Returns finite `values`, under that name in errors, as a float32 array `[n, *shape]`."""
     try:
         array = np.asarray(values)
     except ValueError as error:

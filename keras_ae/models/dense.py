@@ -39,12 +39,8 @@ class DenseAutoencoder(Autoencoder):
     """
 
     _arguments = (
-        "latent_dim",
-        "hidden_units",
-        "activation",
-        "code_activation",
-        "batch_normalization",
-    )
+        "latent_dim", "hidden_units", "activation", "code_activation", "batch_normalization",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -30,13 +30,8 @@ class Checkpoints(keras.callbacks.Callback):
 
     It has to be the last callback, so that whatever an epoch leaves is written before it.
 
-    Args:
-        directory: Where the checkpoints lie, one directory each, the newest two.
-        model: A compiled model whose optimizer is built.
-        stateful: Callbacks that remember something, by name. `get_state` returns what JSON can
-            hold, and `set_state` takes it back.
-        steps: Steps in an epoch.
-        interrupts: The signals to look at whenever there is a checkpoint.
+    The optimizer of the model has to be built. The callbacks in `stateful` remember something:
+    `get_state` returns what JSON can hold, and `set_state` takes it back.
     """
 
     def __init__(

@@ -63,6 +63,7 @@ def fit(
     validation = None
     if len(dataset.validation):
         validation = data.batches(dataset.validation.images, VALIDATION_BATCH)
+    verbose = int(sys.stdout.isatty())
     curves = callbacks.LossPlot(settings["plot"] or run.loss_plot)
     schedule = schedule_callback(recipe, "loss" if validation is None else "val_loss")
     stateful = {"curves": curves, **({"schedule": schedule} if schedule else {})}
@@ -77,13 +78,12 @@ def fit(
             on_epoch_end=lambda epoch, logs: run.write_history(curves.history)
         ),
         *([keras.callbacks.TensorBoard(run.tensorboard)] if settings["tensorboard"] else []),
-        *([] if sys.stdout.isatty() else [_EpochLines()]),
+        *([] if verbose else [_EpochLines()]),
         checkpoints,
     ]
     first_epoch, first_step = checkpoints.restore()
     if (first_epoch, first_step) == (0, 0):
         checkpoints.save(0, 0)
-    verbose = 1 if sys.stdout.isatty() else 0
     # One list for several calls of `fit`, which would make one for each out of callbacks.
     callback_list = keras.callbacks.CallbackList(
         all_callbacks,
@@ -95,22 +95,21 @@ def fit(
         steps=shuffled.steps,
     )
 
-    def fit(batches: tf.data.Dataset, initial_epoch: int, epochs: int) -> None:
-        model.fit(
-            batches,
-            validation_data=validation,
-            initial_epoch=initial_epoch,
-            epochs=epochs,
-            shuffle=False,
-            callbacks=callback_list,
-            verbose=verbose,
-        )
-
+    parts = [(shuffled.dataset, recipe.epochs)]
+    if first_step:  # The rest of an epoch that has begun.
+        parts.insert(0, (shuffled.dataset.skip(first_step), first_epoch + 1))
     try:
-        if first_step:
-            fit(shuffled.dataset.skip(first_step), first_epoch, first_epoch + 1)
-            first_epoch += 1
-        fit(shuffled.dataset, first_epoch, recipe.epochs)
+        for batches, epochs in parts:
+            model.fit(
+                batches,
+                validation_data=validation,
+                initial_epoch=first_epoch,
+                epochs=epochs,
+                shuffle=False,
+                callbacks=callback_list,
+                verbose=verbose,
+            )
+            first_epoch = epochs
     except _LossNotFinite as error:
         name, value, epoch = error.args
         step = _first_bad_step(model, shuffled, checkpoints, epoch)

@@ -25,11 +25,7 @@ class Measured(NamedTuple):
 
 
 def measure(context: Context) -> Measured:
-    """Measures the bounds on grey and on binarized test images.
-
-    Raises:
-        Skipped: If the model is not variational.
-    """
+    """Measures the bounds on grey and on binarized test images."""
     model, options = context.model, context.options
     if not context.is_variational:
         raise Skipped(
@@ -43,18 +39,14 @@ def measure(context: Context) -> Measured:
     for kind, images in (("grey", context.images), ("binarized", binary)):
         reconstruction, kl = _negative_elbo_terms(weigh, images, model.latent_dim, rng)
         some = options.nll_images
-        nll = np.concatenate(
-            [
-                metrics.importance_weighted_nll(
-                    _log_weights(weigh, batch, options.nll_samples, model.latent_dim, rng)
-                )
-                for batch in split_into_batches(images[:some], IMAGES_WEIGHED_AT_ONCE)
-            ]
+        log_weights = (
+            _log_weights(weigh, batch, options.nll_samples, model.latent_dim, rng)
+            for batch in split_into_batches(images[:some], IMAGES_WEIGHED_AT_ONCE)
         )
+        nll = np.concatenate([metrics.importance_weighted_nll(chunks) for chunks in log_weights])
         bounds[f"{kind}_all"] = _means(reconstruction, kl)
-        bounds[f"{kind}_first"] = _means(reconstruction[:some], kl[:some]) | {
-            "nll": float(nll.mean())
-        }
+        first = _means(reconstruction[:some], kl[:some])
+        bounds[f"{kind}_first"] = {**first, "nll": float(nll.mean())}
         if kind == "grey":
             divergence = kl.mean(axis=0)
     return Measured(bounds, metrics.active_units(context.latents), divergence)
@@ -128,11 +120,8 @@ def _weigher(model: VariationalAutoencoder) -> Callable:
         log_ratio = 0.5 * tf.reduce_sum(
             tf.square(noise) + log_variance[:, None] - tf.square(latents), axis=-1
         )
-        return (
-            reconstruction,
-            losses.gaussian_kl_divergence(mean, log_variance),
-            log_ratio - reconstruction,
-        )
+        divergence = losses.gaussian_kl_divergence(mean, log_variance)
+        return reconstruction, divergence, log_ratio - reconstruction
 
     return weigh
 

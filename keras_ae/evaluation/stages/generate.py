@@ -130,6 +130,7 @@ def _present_plane(context: Context, section: Section) -> None:
 
 def _present_quality(quality: Quality, samples: list[str], section: Section) -> None:
     shares = quality.shares
+    digits = [str(digit) for digit in range(len(shares["real_test"]))]
     section.tables["quality"] = (
         f"{SAMPLES:,} images of each kind, judged by a small classifier of digits (test accuracy "
         f"{quality.accuracy:.2%}), which is confident when it gives a class {CONFIDENT:.0%} or "
@@ -143,15 +144,15 @@ def _present_quality(quality: Quality, samples: list[str], section: Section) -> 
         "What the classifier takes them for: share of the images in each class. Ten equal shares "
         "would be 0.1 each.",
         {
-            str(digit): {"share": {name: float(values[digit]) for name, values in shares.items()}}
-            for digit in range(len(shares["real_test"]))
+            digit: {"share": {name: float(values[place]) for name, values in shares.items()}}
+            for place, digit in enumerate(digits)
         },
     )
     section.figures["classes"] = (
         "Classes of the samples beside those of the real test images. A digit without a bar is "
         "one that the model does not generate.",
         figures.bars(
-            [str(digit) for digit in range(len(shares["real_test"]))],
+            digits,
             {name.replace("_", " "): shares[name] for name in ("real_test", *samples)},
             "digit that the classifier sees",
             "share of the images",
