@@ -25,7 +25,7 @@ def save(figure: Figure, path: str | Path) -> None:
 def image_rows(
     rows: Mapping[str, np.ndarray], title: str = "", column_titles: Sequence[str] = ()
 ) -> Figure:
-    """Draws rows of as many images each, which belong together column by column, by their label."""
+    """Draws labelled rows of images, as many in each, which belong together column by column."""
     return _mosaic(np.stack(list(rows.values())), title, 0.8, list(rows), column_titles)
 
 
@@ -105,7 +105,7 @@ def image_plane(images: np.ndarray, first: Sequence[float], second: Sequence[flo
 def curves(
     x: Sequence[float], values: Mapping[str, Sequence[float]], xlabel: str, ylabel: str
 ) -> Figure:
-    """Draws curves over a common axis: the heights of their points by the name of the curve."""
+    """Draws curves over a common axis; `values` has the heights of the points of each by name."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
     for name, heights in values.items():
@@ -120,7 +120,7 @@ def curves(
 def bars(
     labels: Sequence[str], heights: Mapping[str, Sequence[float]], xlabel: str, ylabel: str
 ) -> Figure:
-    """Draws groups of bars: by name the heights of one bar for each label."""
+    """Draws a group of bars for each label; each name in `heights` has one bar in every group."""
     figure = Figure(figsize=(max(6.0, 0.22 * len(labels) + 2), 3.4), layout="constrained")
     axes = figure.subplots()
     positions, width = np.arange(len(labels)), 0.8 / len(heights)

@@ -43,7 +43,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def clear_up(directory: str | Path) -> None:
-    """Removes what killed processes left half done, at any depth. This one must not write there."""
+    """Removes what killed processes left half done in a directory, at any depth.
+
+    This process must not be writing there now.
+    """
     for path in list(Path(directory).rglob(".*")):
         match = _UNFINISHED.fullmatch(path.name)
         if match is None or _lives_elsewhere(int(match["process"])):

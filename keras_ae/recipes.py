@@ -15,28 +15,27 @@ from keras_ae.recipe import Recipe, check_names, check_values
 # - Ten executions an epoch: more would show in the small models, fewer would stop the progress bar.
 
 
-# fmt: off
 def _vae(name: str, description: str, parameters: int, learning_rate: float, **arguments) -> Recipe:
     defaults = {
         "latent_dim": 32, "lstm_units": 64, "encoder_units": (), "dense_units": (),
         "base_filters": 32, "filters": (32, 16), "code_activation": "linear", "dropout": 0.0,
         "beta": 1.0, "unroll": True, "seed": 0,
-    }
+    }  # fmt: skip
     return Recipe(
         name, description, "004", parameters, "VariationalAutoencoder", {**defaults, **arguments},
         learning_rate, batch_size=100, epochs=50,
-    )
+    )  # fmt: skip
 
 
 def _lstm(name: str, description: str, activation: str) -> Recipe:
     arguments = {
         "latent_dim": 64, "hidden_units": (128,), "activation": activation,
         "output_activation": "linear", "unroll": True,
-    }
+    }  # fmt: skip
     return Recipe(
         name, description, "000", 265_244, "LSTMAutoencoder", arguments,
         learning_rate=1e-3, batch_size=128, epochs=20, threads_per_operation=1,
-    )
+    )  # fmt: skip
 
 
 # Of the sources 001 and 003.
@@ -47,6 +46,7 @@ _SMALL_DECAY = {"learning_rate": 1e-3, "l2": 1e-5, "jit_compile": True}
 _DEEPER = {"dense_units": (128,), "filters": (32, 32, 16)}
 _CHANNELS = {"base_filters": 16, "filters": (48, 24)}
 
+# fmt: off
 _SOURCES = (
     Recipe(
         "mlp", "784-392-8, ReLU also on the latents, plateau schedule",

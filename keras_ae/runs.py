@@ -67,7 +67,7 @@ class Run:
         self.lock = self.directory / "lock"
 
     def check_free(self, overwrite: bool) -> None:
-        """Checks that a new run may be written here, with `overwrite` over an earlier one."""
+        """Checks that a new run may be written here; `overwrite` lets it replace an earlier one."""
         files.check_writable(self.directory)
         self._check_vacant(overwrite)
         self._check_unlocked()
@@ -127,7 +127,7 @@ class Run:
                 self.lock.unlink(missing_ok=True)
 
     def begin(self, config: dict, overwrite: bool) -> None:
-        """Empties the directory and writes `config` to it. Call it under the lock."""
+        """Empties the directory, if it still may, and writes `config` to it. Call it under the lock."""
         self._check_vacant(overwrite)
         for path in self.directory.iterdir():
             # The earlier `config.json` stays up to the end: it tells that this is a run's place.
@@ -152,7 +152,7 @@ class Run:
         self._check_unlocked()
 
     def check_same(self, config: dict) -> None:
-        """Checks that the run here began with the dataset of `config`; other versions only warn."""
+        """Checks that the run began with the dataset of `config`; other versions get a warning."""
         began = self.read_config()
         if began["dataset"] != config["dataset"]:
             raise BadRequest(

@@ -105,10 +105,8 @@ def _prepare(name: str, builder, archives: Path | None) -> dict[str, Split]:
         unpacking = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         directory = Path(builder.data_dir)
         # TFDS fails if two processes prepare a dataset at once. Others find it done.
-        alone = (
-            contextlib.nullcontext() if directory.is_dir() else locked(directory.parent / ".lock")
-        )
-        with alone, unpacking as unpacked:
+        lock = locked(directory.parent / ".lock")
+        with contextlib.nullcontext() if directory.is_dir() else lock, unpacking as unpacked:
             # A builder from before another process prepared the dataset does not know its splits.
             builder = _builder(name)
             builder.download_and_prepare(

@@ -167,7 +167,11 @@ def split_into_batches(array: np.ndarray, batch_size: int) -> list[np.ndarray]:
 
 
 def check_images(images, name: str = "images") -> np.ndarray:
-    """Returns `images`, under that name in errors, as a float32 array found to hold images."""
+    """Returns `images` as a float32 array, if they are floats in [0, 1] `[n, 28, 28, 1]`.
+
+    Raises:
+        ValueError: If they are not. The message calls them `name`.
+    """
     array = check_floats(images, name, IMAGE_SHAPE)
     if array.size and (array.min() < 0 or array.max() > 1):
         raise ValueError(
@@ -178,7 +182,11 @@ def check_images(images, name: str = "images") -> np.ndarray:
 
 
 def check_floats(values, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns finite `values`, under that name in errors, as a float32 array `[n, *shape]`."""
+    """Returns `values` as a float32 array, if they are finite floats `[n, *shape]`.
+
+    Raises:
+        ValueError: If they are not. The message calls them `name`.
+    """
     try:
         array = np.asarray(values)
     except ValueError as error:

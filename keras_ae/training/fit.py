@@ -34,7 +34,7 @@ def build(recipe: Recipe) -> models.Autoencoder:
 
 
 def prepare(recipe: Recipe, images: np.ndarray) -> tuple[models.Autoencoder, data.ShuffledBatches]:
-    """Returns what `fit` needs: the compiled model, and the batches of `images` in bytes."""
+    """Returns what `fit` needs: the compiled model, and batches of `images`, which are uint8."""
     model = build(recipe)
     shuffled = data.ShuffledBatches(images, recipe.batch_size, recipe.seed, recipe.train_noise_std)
     model.compile(

@@ -43,7 +43,7 @@ class AdamL2(keras.optimizers.Adam):
 def learning_rate(
     recipe: Recipe, steps: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """Returns what the optimizer gets as its learning rate, for epochs of so many steps."""
+    """Returns the learning rate of a recipe, or its schedule over epochs of `steps` steps."""
     if recipe.schedule != "cosine":
         return recipe.learning_rate
     all_steps = recipe.epochs * steps
@@ -70,7 +70,7 @@ class PlateauSchedule(keras.callbacks.ReduceLROnPlateau):
 
 
 def schedule_callback(recipe: Recipe, monitor: str) -> PlateauSchedule | None:
-    """Returns the callback that a recipe's schedule needs, if any; `monitor` is a loss' name."""
+    """Returns the callback that a recipe's schedule needs, if any. It watches the loss `monitor`."""
     if recipe.schedule != "plateau":
         return None
     # PyTorch's defaults. Its threshold is relative; at these losses that is as good as none.

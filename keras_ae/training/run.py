@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import importlib.util
 import platform
@@ -69,10 +70,7 @@ def train(
         "strategy": strategy,
     }
     check_values(settings)
-
-    def begin(config: dict) -> None:
-        run.begin(config, overwrite)
-
+    begin = functools.partial(run.begin, overwrite=overwrite)
     return _train(recipe, run, settings, begin, with_exports, resume_hint)
 
 
