@@ -127,7 +127,7 @@ class Run:
                 self.lock.unlink(missing_ok=True)
 
     def begin(self, config: dict, overwrite: bool) -> None:
-        """Empties the directory, if it still may, and writes `config` to it. Call it under the lock."""
+        """Empties the directory, if it may, and writes `config` to it. Call it under the lock."""
         self._check_vacant(overwrite)
         for path in self.directory.iterdir():
             # The earlier `config.json` stays up to the end: it tells that this is a run's place.

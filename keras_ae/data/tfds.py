@@ -109,11 +109,8 @@ def _prepare(name: str, builder, archives: Path | None) -> dict[str, Split]:
         with contextlib.nullcontext() if directory.is_dir() else lock, unpacking as unpacked:
             # A builder from before another process prepared the dataset does not know its splits.
             builder = _builder(name)
-            builder.download_and_prepare(
-                download_config=tfds.download.DownloadConfig(
-                    manual_dir=archives, extract_dir=unpacked
-                )
-            )
+            config = tfds.download.DownloadConfig(manual_dir=archives, extract_dir=unpacked)
+            builder.download_and_prepare(download_config=config)
     except NonMatchingChecksumError as error:
         raise BadRequest(
             f"dataset {builder.name!r}: expected the original archives: {_first_line(error)}"

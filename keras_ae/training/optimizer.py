@@ -70,7 +70,7 @@ class PlateauSchedule(keras.callbacks.ReduceLROnPlateau):
 
 
 def schedule_callback(recipe: Recipe, monitor: str) -> PlateauSchedule | None:
-    """Returns the callback that a recipe's schedule needs, if any. It watches the loss `monitor`."""
+    """Returns the callback that a recipe's schedule needs, if any; it watches `monitor`, a loss."""
     if recipe.schedule != "plateau":
         return None
     # PyTorch's defaults. Its threshold is relative; at these losses that is as good as none.
