@@ -28,11 +28,7 @@ class Interrupted(RunFailed):
 
 
 def check_known(kind: str, name: str, known: Collection[str], expected: str = "one of") -> None:
-    """Checks that something of a kind has that name.
-
-    Raises:
-        BadRequest: If there is none. The message names the nearest one.
-    """
+    """Checks that something of a kind has that name. The error names the nearest one."""
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
         raise BadRequest(

@@ -5,11 +5,11 @@ with any number of rows. An empty batch gives empty outputs. A wrong shape or dt
 Values are not checked: an image with NaN gets the score NaN and counts as anomalous.
 """
 
-import dataclasses
 import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -31,23 +31,13 @@ QUANTIZATION_LIMIT = 1.1
 _LITERT_IMAGES = 500
 
 
-@dataclasses.dataclass(frozen=True)
-class Signature:
-    """A function of a model that a SavedModel has under a name.
-
-    Attributes:
-        name: The name.
-        takes: Names of the tensors that it takes.
-        gives: Names of the tensors that it gives.
-        step: From the model and the threshold of `detect` to the function.
-        variational_only: Whether only variational models have it.
-        in_litert: Whether the LiteRT files have it, too.
-    """
+class Signature(NamedTuple):
+    """A function of a model that a SavedModel has under a name."""
 
     name: str
-    takes: tuple[str, ...]
-    gives: tuple[str, ...]
-    step: Callable[[Autoencoder, float], Callable]
+    takes: tuple[str, ...]  # Names of the tensors that it takes.
+    gives: tuple[str, ...]  # Names of the tensors that it gives.
+    step: Callable[[Autoencoder, float], Callable]  # From model and threshold to the function.
     variational_only: bool = False
     in_litert: bool = True
 
@@ -65,25 +55,20 @@ def _sample(model: VariationalAutoencoder, threshold: float) -> Callable:
 
 
 # All tensors are float32, but `anomalous` (boolean) and the scalars `count` and `seed` (int32).
+# fmt: off
 SIGNATURES = (
-    Signature(
-        "reconstruct", ("images",), ("reconstructions",), lambda model, _: model.reconstruct_step
-    ),
+    Signature("reconstruct", ("images",), ("reconstructions",),
+              lambda model, _: model.reconstruct_step),
     Signature("encode", ("images",), ("latents",), lambda model, _: model.encode_step),
     Signature("decode", ("latents",), ("images",), lambda model, _: model.decode_step),
     Signature("score", ("images",), ("scores",), lambda model, _: model.score_step),
     Signature("detect", ("images",), ("scores", "anomalous"), _detect),
-    Signature(
-        "encode_distribution",
-        ("images",),
-        ("mean", "log_variance"),
-        lambda model, _: model.posterior_step,
-        variational_only=True,
-    ),
-    Signature(
-        "sample", ("count", "seed"), ("images",), _sample, variational_only=True, in_litert=False
-    ),
+    Signature("encode_distribution", ("images",), ("mean", "log_variance"),
+              lambda model, _: model.posterior_step, variational_only=True),
+    Signature("sample", ("count", "seed"), ("images",), _sample,
+              variational_only=True, in_litert=False),
 )
+# fmt: on
 
 
 def export_run(run: Run, dataset: data.Dataset | None = None) -> dict:
@@ -93,16 +78,9 @@ def export_run(run: Run, dataset: data.Dataset | None = None) -> dict:
     SavedModel, LiteRT files in float32 and with dynamic-range quantization, and `export.json`. The
     quantized file is left out where it would cost more than a tenth of the error.
 
-    Args:
-        run: The run.
-        dataset: Its dataset; by default the one that its `config.json` names is loaded.
-
-    Returns:
-        The contents of `export.json`: the threshold of `detect`, the sizes in bytes, and for the
-        LiteRT files the mean squared error per pixel beside that of the Keras model.
-
-    Raises:
-        BadRequest: If the run has no model that loads, or its dataset cannot be had.
+    Returns the contents of `export.json`: the threshold of `detect`, the sizes in bytes, and for
+    the LiteRT files the mean squared error per pixel beside that of the Keras model. Without
+    `dataset`, the one that `config.json` names is loaded.
     """
     model = load_run(run)
     if dataset is None:

@@ -1,4 +1,7 @@
-"""Figures: arrays in, matplotlib `Figure` out. No pyplot, so nothing leaks in a loop."""
+"""Figures: arrays in, matplotlib `Figure` out. No pyplot, so nothing leaks in a loop.
+
+Images are `[n, height, width, 1]` in [0, 1].
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,30 +25,12 @@ def save(figure: Figure, path: str | Path) -> None:
 def image_rows(
     rows: Mapping[str, np.ndarray], title: str = "", column_titles: Sequence[str] = ()
 ) -> Figure:
-    """Draws rows of images that belong together column by column.
-
-    Args:
-        rows: As many images `[n, height, width, 1]` in [0, 1] in each row, by its label.
-        title: Title of the figure.
-        column_titles: Titles of the columns, `[n]`, or none.
-    """
-    return _mosaic(
-        np.stack(list(rows.values())),
-        title,
-        inches=0.8,
-        labels=list(rows),
-        column_titles=column_titles,
-    )
+    """Draws labelled rows of images, as many in each, which belong together column by column."""
+    return _mosaic(np.stack(list(rows.values())), title, 0.8, list(rows), column_titles)
 
 
 def image_grid(images: np.ndarray, title: str = "", columns: int = 10) -> Figure:
-    """Draws images in a grid, row by row.
-
-    Args:
-        images: `[n, height, width, 1]` in [0, 1].
-        title: Title of the figure.
-        columns: Images in a row.
-    """
+    """Draws images in a grid, row by row."""
     rows = -(-len(images) // columns)
     cells = np.full((rows * columns, *images.shape[1:]), np.nan)
     cells[: len(images)] = images
@@ -80,12 +65,9 @@ def _mosaic(
 
 
 def loss_curves(history: Mapping[str, Sequence[float]], title: str = "") -> Figure:
-    """Draws training and validation loss over the epochs.
+    """Draws the losses of all epochs, as `keras.callbacks.History.history` has them by name.
 
-    Args:
-        history: Values per epoch by name, as in `keras.callbacks.History.history`. A curve named
-            `val_x` is drawn dashed, beside `x`. Names without `loss` are left out.
-        title: Title of the figure.
+    A curve named `val_x` is drawn dashed, beside `x`. Names without `loss` are left out.
     """
     terms = [name for name in history if "loss" in name and not name.startswith("val_")]
     figure = Figure(figsize=(4.5 * len(terms), 3.4), layout="constrained")
@@ -103,23 +85,17 @@ def loss_curves(history: Mapping[str, Sequence[float]], title: str = "") -> Figu
 
 
 def image_plane(images: np.ndarray, first: Sequence[float], second: Sequence[float]) -> Figure:
-    """Draws the images that a decoder makes of a rectangle of two-dimensional codes.
+    """Draws the images that a decoder makes of a rectangle of two-dimensional latents.
 
-    Args:
-        images: `[len(second) * len(first), height, width, 1]`, row after row; a row has one value
-            of the second unit.
-        first: Values of the first unit, rising.
-        second: Values of the second unit, rising; drawn upwards.
+    They come row after row, each with one value of the second unit. Both units' values rise; those
+    of the second are drawn upwards.
     """
     height, width = images.shape[1:3]
     tiles = images.reshape(len(second), len(first), height, width)[::-1]
     figure = Figure(figsize=(7, 7), layout="constrained")
     axes = figure.subplots()
     axes.imshow(np.block([list(row) for row in tiles]), cmap="gray", vmin=0, vmax=1)
-    for axis, values, size in (
-        (axes.xaxis, first, width),
-        (axes.yaxis, second[::-1], height),
-    ):
+    for axis, values, size in ((axes.xaxis, first, width), (axes.yaxis, second[::-1], height)):
         centres = np.arange(len(values)) * size + size / 2
         axis.set_ticks(centres[::2], [f"{value:.1f}" for value in values[::2]])
     axes.set(xlabel="first latent unit", ylabel="second latent unit")
@@ -129,14 +105,7 @@ def image_plane(images: np.ndarray, first: Sequence[float], second: Sequence[flo
 def curves(
     x: Sequence[float], values: Mapping[str, Sequence[float]], xlabel: str, ylabel: str
 ) -> Figure:
-    """Draws curves over a common axis.
-
-    Args:
-        x: Positions of the points.
-        values: Heights of the points by the name of the curve.
-        xlabel: What `x` is, with its unit.
-        ylabel: What the values are, with their unit.
-    """
+    """Draws curves over a common axis; `values` has the heights of the points of each by name."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
     for name, heights in values.items():
@@ -151,14 +120,7 @@ def curves(
 def bars(
     labels: Sequence[str], heights: Mapping[str, Sequence[float]], xlabel: str, ylabel: str
 ) -> Figure:
-    """Draws groups of bars, one group for each label.
-
-    Args:
-        labels: Names of the groups.
-        heights: Heights of the bars, one for each label, by name.
-        xlabel: What the labels are.
-        ylabel: What the heights are, with their unit.
-    """
+    """Draws a group of bars for each label; each name in `heights` has one bar in every group."""
     figure = Figure(figsize=(max(6.0, 0.22 * len(labels) + 2), 3.4), layout="constrained")
     axes = figure.subplots()
     positions, width = np.arange(len(labels)), 0.8 / len(heights)
@@ -176,13 +138,7 @@ def bars(
 def histograms(
     values: Mapping[str, np.ndarray], xlabel: str, threshold: float | None = None
 ) -> Figure:
-    """Draws histograms over each other, each as the share of its own values.
-
-    Args:
-        values: `[n]` by name.
-        xlabel: What the values are, with their unit.
-        threshold: Where to draw a vertical line, if anywhere.
-    """
+    """Draws histograms over each other, each as the share of its own values."""
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
     everything = np.concatenate(list(values.values()))
@@ -191,8 +147,8 @@ def histograms(
     edges = np.linspace(everything.min(), last, 80)
     for name, numbers in values.items():
         inside = numbers.clip(edges[0], edges[-1])
-        axes.hist(inside, edges, weights=np.full(len(inside), 1 / len(inside)), alpha=0.6,
-                  label=name)  # fmt: skip
+        shares = np.full(len(inside), 1 / len(inside))
+        axes.hist(inside, edges, weights=shares, alpha=0.6, label=name)
     if threshold is not None:
         axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.4g}")
     axes.set(xlabel=xlabel, ylabel="share of the images")
@@ -202,12 +158,7 @@ def histograms(
 
 
 def scatter(maps: Mapping[str, np.ndarray], labels: np.ndarray) -> Figure:
-    """Draws points in two dimensions, coloured by their label, map beside map.
-
-    Args:
-        maps: Positions `[n, 2]` by the name of the map.
-        labels: Integers `[n]`.
-    """
+    """Draws points in two dimensions, coloured by their label, map beside map."""
     figure = Figure(figsize=(5.4 * len(maps) + 0.6, 5.2), layout="constrained")
     classes = np.unique(labels)
     colours = colormaps["tab10" if len(classes) <= 10 else "turbo"]

@@ -28,9 +28,6 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     A file is replaced in one step. POSIX has no such step for directories: for a moment nothing
     is called `path`, but never half a directory, and `clear_up` mends it if the process dies then.
-
-    Args:
-        path: File or directory to be written.
     """
     path = Path(path)
     draft, aside = (path.with_name(f".{os.getpid()}{kind}{path.name}") for kind in (_DRAFT, _ASIDE))
@@ -48,8 +45,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def clear_up(directory: str | Path) -> None:
     """Removes what killed processes left half done in a directory, at any depth.
 
-    Args:
-        directory: Where this process is not writing now.
+    This process must not be writing there now.
     """
     for path in list(Path(directory).rglob(".*")):
         match = _UNFINISHED.fullmatch(path.name)
@@ -63,14 +59,9 @@ def clear_up(directory: str | Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: str | Path, wait: bool = True) -> Iterator[None]:
-    """Keeps other processes out of the block. The lock goes with its process.
+    """Keeps other processes out of the block. The lock goes with its process; its file stays.
 
-    Args:
-        path: File that stands for the lock. It stays.
-        wait: Whether to wait until the lock is free.
-
-    Raises:
-        BlockingIOError: If another process holds the lock and `wait` is false.
+    A lock that another process holds raises `BlockingIOError` if `wait` is false.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,11 +71,7 @@ def locked(path: str | Path, wait: bool = True) -> Iterator[None]:
 
 
 def check_writable(directory: str | Path) -> None:
-    """Checks that files can be written to a directory, or to where it would be made.
-
-    Raises:
-        BadRequest: If they cannot.
-    """
+    """Checks that files can be written to a directory, or to where it would be made."""
     directory = Path(directory)
     try:
         existing = next(

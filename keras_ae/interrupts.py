@@ -19,12 +19,7 @@ class Interrupts:
     Python's C handler writes to.
 
     In other threads than the main one the block changes nothing: signals go to the main thread.
-
-    Args:
-        hint: How to resume later.
-
-    Attributes:
-        received: The first signal, or `None`.
+    The hint says how to resume later.
     """
 
     def __init__(self, hint: str):
@@ -43,7 +38,7 @@ class Interrupts:
             self._writer.setblocking(False)
             self._descriptor = signal.set_wakeup_fd(self._writer.fileno())
             # The handler has nothing to do; it only must not be the default one.
-            self._handlers = {number: signal.signal(number, _ignore) for number in _SIGNALS}
+            self._handlers = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
             self._thread = threading.Thread(target=self._watch, daemon=True)
             self._thread.start()
         return self
@@ -68,7 +63,3 @@ class Interrupts:
             else:
                 print(f"{number.name}: stopped; {self.hint}", file=sys.stderr, flush=True)
                 os._exit(128 + number)
-
-
-def _ignore(number, frame) -> None:
-    pass

@@ -52,11 +52,7 @@ def load_run(run: Run) -> Autoencoder:
 
 
 def load_dataset(run: Run) -> data.Dataset:
-    """Loads the dataset that a run was trained on.
-
-    Raises:
-        BadRequest: If it cannot be had, or is no longer what it was.
-    """
+    """Loads the dataset that a run was trained on, and checks that it is still what it was."""
     recipe, trained_on = run.read_trained()
     archives = trained_on.get("archives")
     # A run may have moved. The checksum tells whether the data are still the same.

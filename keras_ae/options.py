@@ -14,17 +14,11 @@ PERCENTILE = 99.0
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One part of an evaluation. `evaluation/stages` has a module of its name.
-
-    Attributes:
-        title: Heading in the report.
-        introduction: What the part is about, for somebody who sees such a report first.
-        options: Fields of `Options` that it depends on.
-    """
+    """One part of an evaluation. `evaluation/stages` has a module of its name."""
 
     title: str
-    introduction: str
-    options: tuple[str, ...] = ()
+    introduction: str  # What it is about, for somebody who sees such a report first.
+    options: tuple[str, ...] = ()  # Fields of `Options` that it depends on.
 
 
 STAGES: dict[str, Stage] = {
@@ -53,9 +47,7 @@ STAGES: dict[str, Stage] = {
         ("percentile", "ood"),
     ),
     "generate": Stage(
-        "Generation",
-        "Latents drawn at random and decoded into new images.",
-        ("seed",),
+        "Generation", "Latents drawn at random and decoded into new images.", ("seed",)
     ),
     "elbo": Stage(
         "Variational bound",
@@ -134,15 +126,7 @@ class Options:
             raise BadRequest("ood_archives needs the name of the dataset: expected ood, too")
 
     def check_against(self, dataset: dict) -> None:
-        """Checks everything that depends on the run.
-
-        Args:
-            dataset: Description of the run's dataset, see `Run.read_trained`.
-
-        Raises:
-            BadRequest: If an index is out of range, there are fewer images than asked for, or the
-                other dataset is the same.
-        """
+        """Checks what depends on the run: indices, numbers of images, the other dataset's name."""
         if self.ood == dataset["name"]:
             raise BadRequest(f"ood must be another dataset than the run's own, received {self.ood}")
         test_images = dataset["test"]

@@ -98,96 +98,58 @@ def _is_count(value) -> bool:
     return type(value) is int and 1 <= value < 2**31
 
 
-def _is_number(value, least: float = 0, below: float = 3e38) -> bool:
+def _is_number(value, below: float = 3e38) -> bool:
     # Not a NaN, which compares as false, and not beyond float32.
-    return type(value) in (int, float) and least <= value < below
+    return type(value) in (int, float) and 0 <= value < below
+
+
+def _are_labels(value) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and all(type(label) is int and label >= 0 for label in value)
+        and 1 <= len(value) == len(set(value))
+    )
 
 
 # What each value has to be, in words and as a test: the one place for flags, Python and files.
+# fmt: off
 _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
-    name: (expected, is_good)
-    for names, expected, is_good in (
-        (
-            "latent_dim lstm_units base_filters epochs batch_size figures_every",
-            "a positive integer below 2147483648",
-            _is_count,
-        ),
-        (
-            "train_images parameters",
-            "a positive integer below 2147483648",
-            lambda value: value is None or _is_count(value),
-        ),
-        (
-            "train_classes",
-            "a list of one or more labels without repetition",
-            lambda value: (
-                value is None
-                or (
-                    isinstance(value, list | tuple)
-                    and all(type(label) is int and label >= 0 for label in value)
-                    and 1 <= len(value) == len(set(value))
-                )
-            ),
-        ),
-        (
-            "hidden_units encoder_units dense_units filters",
-            "a list of positive integers below 2147483648",
-            lambda value: isinstance(value, list | tuple) and all(map(_is_count, value)),
-        ),
-        (
-            "seed threads_per_operation",
-            "an integer from 0 to 2147483647",
-            lambda value: type(value) is int and 0 <= value < 2**31,
-        ),
-        (
-            "learning_rate",
-            "a finite number above zero",
-            lambda value: _is_number(value) and value > 0,
-        ),
+    name: rule
+    for names, *rule in (
+        ("latent_dim lstm_units base_filters epochs batch_size figures_every",
+         "a positive integer below 2147483648", _is_count),
+        ("train_images parameters", "a positive integer below 2147483648",
+         lambda value: value is None or _is_count(value)),
+        ("train_classes", "a list of one or more labels without repetition",
+         lambda value: value is None or _are_labels(value)),
+        ("hidden_units encoder_units dense_units filters",
+         "a list of positive integers below 2147483648",
+         lambda value: isinstance(value, list | tuple) and all(map(_is_count, value))),
+        ("seed threads_per_operation", "an integer from 0 to 2147483647",
+         lambda value: type(value) is int and 0 <= value < 2**31),
+        ("learning_rate", "a finite number above zero",
+         lambda value: _is_number(value) and value > 0),
         ("beta train_noise_std l2", "a finite number, zero or more", _is_number),
-        (
-            "dropout",
-            "a number from 0 to below 1",
-            lambda value: _is_number(value, below=1),
-        ),
-        (
-            "jit_compile full_train batch_normalization unroll tensorboard",
-            "true or false",
-            lambda value: type(value) is bool,
-        ),
-        (
-            "activation code_activation output_activation",
-            f"one of {', '.join(ACTIVATIONS)}",
-            lambda value: value in ACTIVATIONS,
-        ),
-        ("schedule", f"one of {', '.join(SCHEDULES)}", lambda value: value in SCHEDULES),
-        ("precision", f"one of {', '.join(PRECISIONS)}", lambda value: value in PRECISIONS),
-        ("device", f"one of {', '.join(DEVICES)}", lambda value: value in DEVICES),
-        ("strategy", f"one of {', '.join(STRATEGIES)}", lambda value: value in STRATEGIES),
-        (
-            "name description source model dataset",
-            "text",
-            lambda value: isinstance(value, str),
-        ),
-        (
-            "archives plot",
-            "a path",
-            lambda value: value is None or isinstance(value, str),
-        ),
+        ("dropout", "a number from 0 to below 1", lambda value: _is_number(value, below=1)),
+        ("jit_compile full_train batch_normalization unroll tensorboard", "true or false",
+         lambda value: type(value) is bool),
+        *((names, f"one of {', '.join(choices)}", choices.__contains__) for names, choices in (
+            ("activation code_activation output_activation", ACTIVATIONS),
+            ("schedule", SCHEDULES),
+            ("precision", PRECISIONS),
+            ("device", DEVICES),
+            ("strategy", STRATEGIES),
+        )),
+        ("name description source model dataset", "text", lambda value: isinstance(value, str)),
+        ("archives plot", "a path", lambda value: value is None or isinstance(value, str)),
     )
     for name in names.split()
 }
+# fmt: on
 
 
 def check_values(values: Mapping[str, object]) -> None:
-    """Checks the values of a recipe's fields, of a model's arguments or of settings.
-
-    Args:
-        values: Values by name.
-
-    Raises:
-        BadRequest: If one has the wrong type or is out of range.
-    """
+    """Checks the values of a recipe's fields, of a model's arguments or of settings, by name."""
     for name, value in values.items():
         expected, is_good = _RULES[name]
         if not is_good(value):
@@ -195,11 +157,7 @@ def check_values(values: Mapping[str, object]) -> None:
 
 
 def check_names(received: Iterable[str], expected: Iterable[str]) -> None:
-    """Checks that names are complete and none is unknown.
-
-    Raises:
-        BadRequest: If they are not the expected ones, in whatever order.
-    """
+    """Checks that names are complete, in whatever order, and none is unknown."""
     received, expected = set(received), set(expected)
     if received != expected:
         raise BadRequest(

@@ -6,55 +6,6 @@ from collections.abc import Mapping
 from keras_ae.errors import BadRequest, check_known
 from keras_ae.recipe import Recipe, check_names, check_values
 
-
-def _vae(name: str, description: str, parameters: int, learning_rate: float, **arguments) -> Recipe:
-    return Recipe(
-        name=name,
-        description=description,
-        source="004",
-        parameters=parameters,
-        model="VariationalAutoencoder",
-        arguments={
-            "latent_dim": 32,
-            "lstm_units": 64,
-            "encoder_units": (),
-            "dense_units": (),
-            "base_filters": 32,
-            "filters": (32, 16),
-            "code_activation": "linear",
-            "dropout": 0.0,
-            "beta": 1.0,
-            "unroll": True,
-            "seed": 0,
-            **arguments,
-        },
-        learning_rate=learning_rate,
-        batch_size=100,
-        epochs=50,
-    )
-
-
-def _lstm(name: str, description: str, activation: str) -> Recipe:
-    return Recipe(
-        name=name,
-        description=description,
-        source="000",
-        parameters=265_244,
-        model="LSTMAutoencoder",
-        arguments={
-            "latent_dim": 64,
-            "hidden_units": (128,),
-            "activation": activation,
-            "output_activation": "linear",
-            "unroll": True,
-        },
-        learning_rate=1e-3,
-        batch_size=128,
-        epochs=20,
-        threads_per_operation=1,
-    )
-
-
 # What is chosen for speed, and why, as `python -m benchmarks.training --variants` finds it:
 # - XLA wins wherever there is no LSTM; it makes every LSTM slower.
 # - bfloat16 never wins by as much as the noise of the machine, so that float32 stays.
@@ -63,193 +14,131 @@ def _lstm(name: str, description: str, activation: str) -> Recipe:
 # - `ConvAutoencoder` writes its 7x7 convolutions as matrix products, which they are.
 # - Ten executions an epoch: more would show in the small models, fewer would stop the progress bar.
 
+
+def _vae(name: str, description: str, parameters: int, learning_rate: float, **arguments) -> Recipe:
+    defaults = {
+        "latent_dim": 32, "lstm_units": 64, "encoder_units": (), "dense_units": (),
+        "base_filters": 32, "filters": (32, 16), "code_activation": "linear", "dropout": 0.0,
+        "beta": 1.0, "unroll": True, "seed": 0,
+    }  # fmt: skip
+    return Recipe(
+        name, description, "004", parameters, "VariationalAutoencoder", {**defaults, **arguments},
+        learning_rate, batch_size=100, epochs=50,
+    )  # fmt: skip
+
+
+def _lstm(name: str, description: str, activation: str) -> Recipe:
+    arguments = {
+        "latent_dim": 64, "hidden_units": (128,), "activation": activation,
+        "output_activation": "linear", "unroll": True,
+    }  # fmt: skip
+    return Recipe(
+        name, description, "000", 265_244, "LSTMAutoencoder", arguments,
+        learning_rate=1e-3, batch_size=128, epochs=20, threads_per_operation=1,
+    )  # fmt: skip
+
+
+# Of the sources 001 and 003.
+_SMALL_DECAY = {"learning_rate": 1e-3, "l2": 1e-5, "jit_compile": True}
+
 # The source of the VAE describes four of its seven configurations. The others are steps of one
 # factor between them, so that each change can be judged alone.
 _DEEPER = {"dense_units": (128,), "filters": (32, 32, 16)}
 _CHANNELS = {"base_filters": 16, "filters": (48, 24)}
 
-RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe(
-            name="mlp",
-            description="784-392-8, ReLU also on the latents, plateau schedule",
-            source="003",
-            parameters=622_504,
-            model="DenseAutoencoder",
-            arguments={
-                "latent_dim": 8,
-                "hidden_units": (392,),
-                "activation": "relu",
-                "code_activation": "relu",
-            },
-            learning_rate=1e-3,
-            batch_size=256,
-            epochs=50,
-            l2=1e-5,
-            schedule="plateau",
-            jit_compile=True,
-        ),
-        Recipe(
-            name="dense",
-            description="784-128-64-12-5, linear latents",
-            source="001",
-            parameters=219_941,
-            model="DenseAutoencoder",
-            arguments={
-                "latent_dim": 5,
-                "hidden_units": (128, 64, 12),
-                "activation": "relu",
-                "code_activation": "linear",
-            },
-            learning_rate=1e-3,
-            batch_size=64,
-            epochs=13,
-            l2=1e-5,
-            figures_every=4,
-            jit_compile=True,
-        ),
-        Recipe(
-            name="conv",
-            description="three convolutions to 64 latents, and back",
-            source="001",
-            parameters=210_369,
-            model="ConvAutoencoder",
-            arguments={
-                "latent_dim": 64,
-                "filters": (16, 32),
-                "activation": "relu",
-                "code_activation": "linear",
-            },
-            learning_rate=1e-3,
-            batch_size=64,
-            epochs=13,
-            l2=1e-5,
-            figures_every=4,
-            jit_compile=True,
-        ),
-        Recipe(
-            name="batchnorm",
-            description="784-256-128-32 with batch normalization, at the source's rate of 0.05",
-            source="002",
-            parameters=479_792,
-            model="DenseAutoencoder",
-            arguments={
-                "latent_dim": 32,
-                "hidden_units": (256, 128),
-                "activation": "relu",
-                "code_activation": "linear",
-                "batch_normalization": True,
-            },
-            learning_rate=0.05,
-            batch_size=1024,
-            epochs=25,
-            jit_compile=True,
-        ),
-        _lstm("lstm", "rows as timesteps, LSTMs 128-64-64-128, tanh (Keras' default)", "tanh"),
-        _lstm("lstm-relu", "as lstm, with ReLU inside the LSTMs", "relu"),
-        _lstm("lstm-linear", "as lstm, without activation inside the LSTMs", "linear"),
-        _vae("vae-baseline", "LSTM encoder, three transposed convolutions", 204_321, 5e-4),
-        _vae(
-            "vae-deeper",
-            "baseline with one more transposed convolution and dense layer",
-            368_321,
-            5e-4,
-            **_DEEPER,
-        ),
-        _vae("vae-dropout", "baseline with dropout 0.3", 204_321, 5e-4, dropout=0.3),
-        _vae(
-            "vae-deeper-dropout", "deeper with dropout 0.3", 368_321, 5e-4, **_DEEPER, dropout=0.3
-        ),
-        _vae(
-            "vae-channels",
-            "baseline with a smaller dense layer and more channels",
-            182_001,
-            5e-4,
-            **_CHANNELS,
-        ),
-        _vae("vae-fast", "baseline at a learning rate of 0.001", 204_321, 1e-3),
-        _vae("vae-optimized", "channels at a learning rate of 0.001", 182_001, 1e-3, **_CHANNELS),
-    )
-}
+# fmt: off
+_SOURCES = (
+    Recipe(
+        "mlp", "784-392-8, ReLU also on the latents, plateau schedule",
+        source="003", parameters=622_504, model="DenseAutoencoder",
+        arguments={
+            "latent_dim": 8, "hidden_units": (392,), "activation": "relu",
+            "code_activation": "relu",
+        },
+        batch_size=256, epochs=50, schedule="plateau", **_SMALL_DECAY,
+    ),
+    Recipe(
+        "dense", "784-128-64-12-5, linear latents",
+        source="001", parameters=219_941, model="DenseAutoencoder",
+        arguments={
+            "latent_dim": 5, "hidden_units": (128, 64, 12), "activation": "relu",
+            "code_activation": "linear",
+        },
+        batch_size=64, epochs=13, figures_every=4, **_SMALL_DECAY,
+    ),
+    Recipe(
+        "conv", "three convolutions to 64 latents, and back",
+        source="001", parameters=210_369, model="ConvAutoencoder",
+        arguments={
+            "latent_dim": 64, "filters": (16, 32), "activation": "relu",
+            "code_activation": "linear",
+        },
+        batch_size=64, epochs=13, figures_every=4, **_SMALL_DECAY,
+    ),
+    Recipe(
+        "batchnorm", "784-256-128-32 with batch normalization, at the source's rate of 0.05",
+        source="002", parameters=479_792, model="DenseAutoencoder",
+        arguments={
+            "latent_dim": 32, "hidden_units": (256, 128), "activation": "relu",
+            "code_activation": "linear", "batch_normalization": True,
+        },
+        learning_rate=0.05, batch_size=1024, epochs=25, jit_compile=True,
+    ),
+    _lstm("lstm", "rows as timesteps, LSTMs 128-64-64-128, tanh (Keras' default)", "tanh"),
+    _lstm("lstm-relu", "as lstm, with ReLU inside the LSTMs", "relu"),
+    _lstm("lstm-linear", "as lstm, without activation inside the LSTMs", "linear"),
+    _vae("vae-baseline", "LSTM encoder, three transposed convolutions", 204_321, 5e-4),
+    _vae("vae-deeper", "baseline with one more transposed convolution and dense layer",
+         368_321, 5e-4, **_DEEPER),
+    _vae("vae-dropout", "baseline with dropout 0.3", 204_321, 5e-4, dropout=0.3),
+    _vae("vae-deeper-dropout", "deeper with dropout 0.3", 368_321, 5e-4, **_DEEPER, dropout=0.3),
+    _vae("vae-channels", "baseline with a smaller dense layer and more channels",
+         182_001, 5e-4, **_CHANNELS),
+    _vae("vae-fast", "baseline at a learning rate of 0.001", 204_321, 1e-3),
+    _vae("vae-optimized", "channels at a learning rate of 0.001", 182_001, 1e-3, **_CHANNELS),
+)
+# fmt: on
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _SOURCES}
+DEFAULT_RECIPE = "mlp"
 
 
-def _tuned(name: str, source: str, description: str, **overrides) -> Recipe:
-    overrides = {"schedule": "cosine", "l2": 0.0, "figures_every": 20, **overrides}
+def _tune(name: str, source: str, description: str, **overrides) -> None:
     # The same layers have as many parameters.
-    recipe = RECIPES[source].override(**overrides, parameters=RECIPES[source].parameters)
-    return dataclasses.replace(recipe, name=name, description=description)
+    always = {"schedule": "cosine", "figures_every": 20, "parameters": RECIPES[source].parameters}
+    recipe = RECIPES[source].override(**{**always, "l2": 0.0, **overrides})
+    RECIPES[name] = dataclasses.replace(recipe, name=name, description=description)
 
 
 # The same layers and latents, trained as well as they can be. `benchmarks/tuning.md` says what was
 # tried; all was chosen on the validation images.
-RECIPES |= {
-    recipe.name: recipe
-    for recipe in (
-        _tuned(
-            "mlp-tuned",
-            "mlp",
-            "mlp with linear latents, at a rate four times as high",
-            code_activation="linear",
-            learning_rate=4e-3,
-            batch_size=128,
-            epochs=150,
-            l2=1e-6,
-        ),
-        _tuned(
-            "dense-tuned",
-            "dense",
-            "dense with GELU",
-            activation="gelu",
-            learning_rate=3e-3,
-            batch_size=128,
-            epochs=80,
-        ),
-        _tuned(
-            "conv-tuned",
-            "conv",
-            "conv with GELU",
-            activation="gelu",
-            learning_rate=4e-3,
-            epochs=60,
-        ),
-        _tuned(
-            "batchnorm-tuned",
-            "batchnorm",
-            "batchnorm at a rate that it bears",
-            learning_rate=0.01,
-            batch_size=256,
-            epochs=100,
-        ),
-        _tuned("lstm-tuned", "lstm", "lstm trained longer", learning_rate=4e-3, epochs=40),
-        _tuned(
-            "vae-tuned",
-            "vae-deeper",
-            "vae-deeper at a rate four times as high, for longer",
-            learning_rate=2e-3,
-            epochs=120,
-        ),
-    )
-}
-DEFAULT_RECIPE = "mlp"
+_tune(
+    "mlp-tuned", "mlp", "mlp with linear latents, at a rate four times as high",
+    code_activation="linear", learning_rate=4e-3, batch_size=128, epochs=150, l2=1e-6,
+)  # fmt: skip
+_tune(
+    "dense-tuned", "dense", "dense with GELU",
+    activation="gelu", learning_rate=3e-3, batch_size=128, epochs=80,
+)  # fmt: skip
+_tune("conv-tuned", "conv", "conv with GELU", activation="gelu", learning_rate=4e-3, epochs=60)
+_tune(
+    "batchnorm-tuned", "batchnorm", "batchnorm at a rate that it bears",
+    learning_rate=0.01, batch_size=256, epochs=100,
+)  # fmt: skip
+_tune("lstm-tuned", "lstm", "lstm trained longer", learning_rate=4e-3, epochs=40)
+_tune(
+    "vae-tuned", "vae-deeper", "vae-deeper at a rate four times as high, for longer",
+    learning_rate=2e-3, epochs=120,
+)  # fmt: skip
 
 
 def get(name: str) -> Recipe:
-    """Returns the recipe called `name`.
-
-    Raises:
-        BadRequest: If there is none. The message names the nearest one.
-    """
+    """Returns the recipe called `name`."""
     check_known("recipe", name, RECIPES)
     return RECIPES[name]
 
 
 def from_config(config: Mapping[str, object]) -> Recipe:
-    """Returns the recipe whose fields `dataclasses.asdict` gave and JSON has kept.
-
-    Raises:
-        BadRequest: If a field or an argument is unknown, missing or has a wrong value.
-    """
+    """Returns the recipe whose fields `dataclasses.asdict` gave and JSON has kept."""
     check_names(config, [field.name for field in dataclasses.fields(Recipe)])
     arguments = config["arguments"]
     if not isinstance(arguments, dict):

@@ -37,11 +37,7 @@ SETTINGS = {
 
 
 class Run:
-    """A directory with everything that a training run leaves.
-
-    Args:
-        directory: Path of the run directory.
-    """
+    """A directory with everything that a training run leaves."""
 
     def __init__(self, directory: str | Path):
         self.directory = Path(directory)
@@ -71,22 +67,16 @@ class Run:
         self.lock = self.directory / "lock"
 
     def check_free(self, overwrite: bool) -> None:
-        """Checks that a new run may be written here, and changes nothing.
-
-        Args:
-            overwrite: Whether an earlier run here may be replaced.
-
-        Raises:
-            BadRequest: If there is an earlier run and `overwrite` is false, something that is no
-                run, or no permission to write.
-        """
+        """Checks that a new run may be written here; `overwrite` lets it replace an earlier one."""
         files.check_writable(self.directory)
         self._check_vacant(overwrite)
         self._check_unlocked()
 
     def _check_vacant(self, overwrite: bool) -> None:
         directory = self.directory
-        if not directory.is_dir() or not any(map(self._is_foreign, directory.iterdir())):
+        if not directory.is_dir() or not any(
+            path != self.lock and not files.is_unfinished(path) for path in directory.iterdir()
+        ):
             return
         if not self.config.is_file():
             raise BadRequest(
@@ -101,9 +91,6 @@ class Run:
                 f"expected a new directory, received {directory}, which holds {kind}: "
                 f"{way}, or replace it with `overwrite`"
             )
-
-    def _is_foreign(self, path: Path) -> bool:
-        return path != self.lock and not files.is_unfinished(path)
 
     def _check_unlocked(self) -> None:
         with contextlib.suppress(FileNotFoundError), self.lock.open() as file:
@@ -127,9 +114,6 @@ class Run:
 
         The operating system takes the lock back when the process ends, in whatever way. Then the
         next one also clears up what was left half written.
-
-        Raises:
-            BadRequest: If another process holds the lock. The message has its number.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         with self.lock.open("a+") as file:
@@ -143,11 +127,7 @@ class Run:
                 self.lock.unlink(missing_ok=True)
 
     def begin(self, config: dict, overwrite: bool) -> None:
-        """Empties the directory and writes `config` to it. Call it under the lock.
-
-        Raises:
-            BadRequest: If `overwrite` is false and a run has come here since `check_free`.
-        """
+        """Empties the directory, if it may, and writes `config` to it. Call it under the lock."""
         self._check_vacant(overwrite)
         for path in self.directory.iterdir():
             # The earlier `config.json` stays up to the end: it tells that this is a run's place.
@@ -161,11 +141,7 @@ class Run:
         files.write_json(self.config, {**config, "files": listed})
 
     def check_resumable(self) -> None:
-        """Checks that an unfinished run lies here that this process may resume.
-
-        Raises:
-            BadRequest: If there is none, or no permission to write.
-        """
+        """Checks that an unfinished run lies here that this process may resume."""
         self.read_recipe()
         self.read_settings()
         if self.metrics.is_file() and not self.checkpoints.is_dir():
@@ -176,11 +152,7 @@ class Run:
         self._check_unlocked()
 
     def check_same(self, config: dict) -> None:
-        """Checks that the run here began with what `config` says, which a resumed run would write.
-
-        Raises:
-            BadRequest: If the dataset is another. Other versions of packages only get a warning.
-        """
+        """Checks that the run began with the dataset of `config`; other versions get a warning."""
         began = self.read_config()
         if began["dataset"] != config["dataset"]:
             raise BadRequest(
@@ -195,11 +167,7 @@ class Run:
             )
 
     def read_config(self) -> dict:
-        """Returns the contents of `config.json`.
-
-        Raises:
-            BadRequest: If the directory holds no run, or the file is damaged.
-        """
+        """Returns the contents of `config.json`."""
         if not self.config.is_file():
             raise BadRequest(
                 f"expected a run directory with a config.json, received {self.directory}"
@@ -214,22 +182,14 @@ class Run:
         return config
 
     def read_recipe(self) -> Recipe:
-        """Returns the recipe that was trained, overrides included.
-
-        Raises:
-            BadRequest: If the directory holds no run, or one of another version.
-        """
+        """Returns the recipe that was trained, overrides included."""
         try:
             return recipes.from_config(self.read_config()["recipe"])
         except BadRequest as error:
             raise BadRequest(f"in {self.config}: {error}") from error
 
     def read_settings(self) -> dict:
-        """Returns how the recipe was trained: the values by the names in `SETTINGS`.
-
-        Raises:
-            BadRequest: If the directory holds no run, or one of another version.
-        """
+        """Returns how the recipe was trained: the values by the names in `SETTINGS`."""
         settings = self.read_config()["settings"]
         try:
             check_names(settings, SETTINGS)
@@ -239,12 +199,7 @@ class Run:
         return settings
 
     def read_trained(self) -> tuple[Recipe, dict]:
-        """Returns what was trained, and the description of the dataset, of a trained run.
-
-        Raises:
-            BadRequest: If the directory holds no run, one of another version, or one without a
-                model.
-        """
+        """Returns the recipe of a trained run, and the description of its dataset."""
         recipe, config = self.read_recipe(), self.read_config()
         versions, dataset = config.get("versions"), config["dataset"]
         trained_with = versions.get("keras_ae") if isinstance(versions, dict) else None

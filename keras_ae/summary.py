@@ -8,17 +8,13 @@ from keras_ae.references import PCA
 
 
 def summarize(model: Autoencoder, dataset: data.Dataset) -> dict[str, dict]:
-    """Measures `model` on every split, beside two references fitted to the training images.
+    """Measures a trained model on every split, beside references fitted to the training images.
 
-    Args:
-        model: A trained model, compiled if it is variational.
-        dataset: Splits; an empty validation split is left out.
-
-    Returns:
-        By split: `mse`, `pca_mse` (as many components as latents) and `mean_image_mse`, mean
-        squared errors per pixel; `latent_dim` and `non_constant_units`; for a variational
-        model `loss`, `reconstruction_loss` and `kl_loss` in nats per image, with one sample of
-        the posterior per image. The `mse` of such a model is that of the decoded posterior mean.
+    Returns by split, if it has images: `mse`, `pca_mse` (as many components as latents) and
+    `mean_image_mse`, mean squared errors per pixel; `latent_dim` and `non_constant_units`; for a
+    variational model, which has to be compiled, `loss`, `reconstruction_loss` and `kl_loss` in nats
+    per image, with one sample of the posterior per image. Its `mse` is that of the decoded
+    posterior mean.
     """
     train = data.to_float(dataset.train.images)
     pca = PCA.fit(train)

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keras_ae import data, models, recipe, recipes
+from keras_ae import data, models, recipes
 from keras_ae.errors import BadRequest
 from keras_ae.models import layers
 from keras_ae.models.autoencoder import check_floats, check_images
+from keras_ae.recipe import ACTIVATIONS, Recipe
 from keras_ae.training import optimizer
 
 # The first example of a model builds its graphs. Timing decides nothing here.
@@ -143,7 +144,7 @@ def test_batch_sizes_that_are_none_are_refused(method, batch_size, model, digits
 
 
 units = st.lists(st.integers(1, 6), max_size=3)
-activations = st.sampled_from(recipe.ACTIVATIONS)
+activations = st.sampled_from(ACTIVATIONS)
 flags = st.booleans()
 names = st.none() | st.just("a_name")
 # Every registered class, with all of its arguments.
@@ -234,7 +235,7 @@ json_values = st.recursive(
 
 @given(
     name=st.sampled_from(list(recipes.RECIPES)),
-    field=st.sampled_from([field.name for field in data.dataclasses.fields(recipe.Recipe)]),
+    field=st.sampled_from([field.name for field in data.dataclasses.fields(Recipe)]),
     value=json_values,
 )
 def test_recipes_are_read_whole_or_refused(name, field, value):

@@ -36,14 +36,9 @@ class Parser(argparse.ArgumentParser):
 def run(
     parser: Parser, command: Callable[[dict], None], arguments: Sequence[str] | None = None
 ) -> int:
-    """Runs a command with the flags that were given, and returns its exit status.
+    """Runs a command with the values of its flags by name, and returns its exit status.
 
     Whatever keeps the command from its result is told in one line on stderr.
-
-    Args:
-        parser: The flags.
-        command: Gets the values of the flags by name.
-        arguments: The command line; by default that of the process.
     """
     try:
         command(vars(parser.parse_args(arguments)))

@@ -17,23 +17,14 @@ VALIDATION_IMAGES = 5_000
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """The three splits of a dataset, in TFDS' order, which is the same everywhere.
+    """The three splits of a dataset, in TFDS' order, which is the same everywhere."""
 
-    Attributes:
-        name: TFDS name.
-        version: TFDS version.
-        checksum: SHA-256 of the images and labels of `train` and `test`.
-        train: All but the last 5,000 of TFDS' `train`, or all of it, or those of some classes.
-        validation: The last 5,000, of the same classes, or nothing.
-        test: TFDS' `test`.
-    """
-
-    name: str
+    name: str  # Of TFDS, as is the version.
     version: str
-    checksum: str
-    train: Split
-    validation: Split
-    test: Split
+    checksum: str  # SHA-256 of the images and labels of TFDS' `train` and `test`.
+    train: Split  # All but the last 5,000 of TFDS' `train`, or all of it, or those of some classes.
+    validation: Split  # The last 5,000, of the same classes, or nothing.
+    test: Split  # TFDS' `test`.
 
 
 def load(

@@ -6,24 +6,13 @@ import tensorflow as tf
 
 
 def noisy(images, noise_std: float, seed):
-    """Adds Gaussian noise and clips to [0, 1], where the models' images live.
-
-    Args:
-        images: float32 tensor or array in [0, 1].
-        noise_std: Standard deviation of the noise before clipping.
-        seed: Pair of integers; same pair, same noise.
-    """
+    """Adds Gaussian noise to float32 images and clips to [0, 1]. `seed` is a pair of integers."""
     noise = tf.random.stateless_normal(tf.shape(images), seed=seed, stddev=noise_std)
     return tf.clip_by_value(images + noise, 0.0, 1.0)
 
 
 def batches(images: np.ndarray, batch_size: int) -> tf.data.Dataset:
-    """Returns pairs of equal float32 inputs and targets, in order.
-
-    Args:
-        images: uint8 `[n, 28, 28, 1]`.
-        batch_size: Images in a batch; the last may have fewer.
-    """
+    """Returns pairs of equal float32 inputs and targets, in order; the last batch may be small."""
 
     def pair(rows):
         floats = tf.cast(rows, tf.float32) / 255
@@ -50,20 +39,14 @@ class ShuffledBatches(keras.callbacks.Callback):
     """Batches in an order that is a pure function of seed and epoch.
 
     Hand `dataset` to `fit`, and this object to its callbacks: as a callback it tells the dataset
-    which epoch begins. So a run that goes on at epoch 7 sees what an uninterrupted run sees.
+    which epoch begins. So a run that resumes at epoch 7 sees what an uninterrupted run sees.
 
     The bytes of all images stay in memory once. A batch is a slice of the epoch's permutation
     and one gather, which costs a fraction of shuffling image by image.
 
-    Args:
-        images: uint8 `[n, 28, 28, 1]`.
-        batch_size: Images in a batch; the last of an epoch may have fewer.
-        seed: Integer seed of order and noise.
-        noise_std: Standard deviation of the noise on the inputs, see `noisy`.
-
     Attributes:
-        dataset: One epoch of (inputs, targets), float32 `[batch, 28, 28, 1]`.
-        steps: Number of batches in an epoch.
+        dataset: One epoch of (inputs, targets), float32 `[batch, 28, 28, 1]`; inputs may be noisy.
+        steps: Number of batches in an epoch, the last of which may have fewer images.
     """
 
     def __init__(self, images: np.ndarray, batch_size: int, seed: int, noise_std: float = 0.0):

@@ -2,13 +2,11 @@
 
 import contextlib
 import difflib
-import fcntl
 import logging
 import os
 import re
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,7 @@ from google.protobuf.json_format import ParseError
 
 from keras_ae.data.split import Split
 from keras_ae.errors import BadRequest
-from keras_ae.files import clear_up, replacing
+from keras_ae.files import clear_up, locked, replacing
 from keras_ae.models.autoencoder import IMAGE_SHAPE
 
 # In a checkout the archives of the default dataset lie beside the package.
@@ -105,14 +103,14 @@ def _prepare(name: str, builder, archives: Path | None) -> dict[str, Split]:
         # several datasets, and take those of one for those of another. Where one archive is
         # damaged, threads may still unpack the others while the directory is removed.
         unpacking = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        with _one_at_a_time(builder), unpacking as unpacked:
+        directory = Path(builder.data_dir)
+        # TFDS fails if two processes prepare a dataset at once. Others find it done.
+        lock = locked(directory.parent / ".lock")
+        with contextlib.nullcontext() if directory.is_dir() else lock, unpacking as unpacked:
             # A builder from before another process prepared the dataset does not know its splits.
             builder = _builder(name)
-            builder.download_and_prepare(
-                download_config=tfds.download.DownloadConfig(
-                    manual_dir=archives, extract_dir=unpacked
-                )
-            )
+            config = tfds.download.DownloadConfig(manual_dir=archives, extract_dir=unpacked)
+            builder.download_and_prepare(download_config=config)
     except NonMatchingChecksumError as error:
         raise BadRequest(
             f"dataset {builder.name!r}: expected the original archives: {_first_line(error)}"
@@ -130,19 +128,6 @@ def _prepare(name: str, builder, archives: Path | None) -> dict[str, Split]:
         }
     except (tf.errors.OpError, KeyError) as error:
         raise _damaged(builder.name, error) from error
-
-
-@contextlib.contextmanager
-def _one_at_a_time(builder) -> Iterator[None]:
-    """Lets one process prepare a dataset; TFDS fails if two do so at once. Others find it done."""
-    directory = Path(builder.data_dir)
-    if directory.is_dir():
-        yield
-        return
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with (directory.parent / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _damaged(name: str, error: Exception) -> BadRequest:

@@ -22,22 +22,13 @@ SEED = 0
 
 @dataclasses.dataclass(frozen=True)
 class DigitClassifier:
-    """A trained classifier.
+    """A trained classifier."""
 
-    Attributes:
-        model: Keras model from images to a pair of features and logits.
-        accuracy: Share of the MNIST test images that it gets right.
-    """
-
-    model: keras.Model
-    accuracy: float
+    model: keras.Model  # From images to a pair of features and logits.
+    accuracy: float  # Share of the MNIST test images that it gets right.
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns features `[n, 64]` and the probabilities of the ten digits `[n, 10]`.
-
-        Args:
-            images: float32 `[n, 28, 28, 1]` in [0, 1].
-        """
+        """Returns features `[n, 64]` and the probabilities of the ten digits `[n, 10]`."""
         features, logits = self.model.predict(images, batch_size=1000, verbose=0)
         return features, keras.ops.convert_to_numpy(keras.ops.softmax(logits))
 
@@ -48,16 +39,10 @@ class DigitClassifier:
 
 
 def load(mnist: data.Dataset) -> DigitClassifier:
-    """Returns the classifier: from the cache beside the dataset, or trained anew.
+    """Returns the classifier: from the cache beside the dataset, or trained anew on all of MNIST.
 
     The name of the cached file holds a digest of the images, of the layers and of how they are
     trained, so that a change of any of them leads to another file. A damaged file is replaced.
-
-    Args:
-        mnist: All of MNIST.
-
-    Raises:
-        RunFailed: If fewer than 99 % of the test images are classified correctly.
     """
     model = _build()
     recipe = (mnist.checksum, model.to_json(), EPOCHS, BATCH_SIZE, LEARNING_RATE, SEED)

@@ -1,7 +1,7 @@
 """What the stages of an evaluation share, and what each of them gives back."""
 
-import dataclasses
 import functools
+from dataclasses import dataclass, field
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,41 +23,25 @@ class Skipped(Exception):
     """Raised by a stage that does not apply; the message says why."""
 
 
-@dataclasses.dataclass
+@dataclass
 class Section:
-    """What a stage shows. A caption says what to look at.
+    """What a stage shows, by name. A caption says what to look at."""
 
-    Attributes:
-        tables: Caption and rows by the name of the table.
-        figures: Caption and figure by name.
-        skipped: Reason by the name of a part that does not apply.
-        files: Contents of further files by their name.
-    """
-
-    tables: dict[str, tuple[str, Rows]] = dataclasses.field(default_factory=dict)
-    figures: dict[str, tuple[str, Figure]] = dataclasses.field(default_factory=dict)
-    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
-    files: dict[str, str] = dataclasses.field(default_factory=dict)
+    tables: dict[str, tuple[str, Rows]] = field(default_factory=dict)  # Caption and rows.
+    figures: dict[str, tuple[str, Figure]] = field(default_factory=dict)  # Caption and figure.
+    skipped: dict[str, str] = field(default_factory=dict)  # Why a part does not apply.
+    files: dict[str, str] = field(default_factory=dict)  # Contents of further files.
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Context:
-    """What the stages share. Everything costly is computed once, when it is first needed.
-
-    Attributes:
-        run: Where everything is.
-        recipe: What was trained.
-        model: The trained model.
-        dataset: The splits that it was trained on and is tested on.
-        ood: Another dataset, or `None`.
-        options: What was asked for.
-    """
+    """What the stages share. Everything costly is computed once, when it is first needed."""
 
     run: Run
     recipe: Recipe
     model: Autoencoder
-    dataset: data.Dataset
-    ood: data.Dataset | None
+    dataset: data.Dataset  # The splits that the model was trained on and is tested on.
+    ood: data.Dataset | None  # Another dataset to tell from it.
     options: Options
 
     @property

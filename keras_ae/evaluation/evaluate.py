@@ -22,18 +22,9 @@ def evaluate(run: Run, options: Options) -> dict:
     Each stage, when it is done, replaces what an earlier evaluation of the same model said about
     it: its figures, its part of `metrics.json` and of `report.html`. Everything else stays.
 
-    Args:
-        run: A finished run.
-        options: What to evaluate, and how.
-
-    Returns:
-        The contents of `evaluation/metrics.json`: `run`, the model's description; `units` by
-        measure; and in `stages`, by name, the `options` that it depends on, its `tables` with
-        `caption` and `rows`, the captions of its `figures` by file, and the reasons for what was
-        `skipped`.
-
-    Raises:
-        BadRequest: If the run, a setting or a dataset cannot be used. Nothing has been written.
+    Returns the contents of `evaluation/metrics.json`: `run`, the model's description; `units` by
+    measure; and in `stages`, by name, the `options` that it depends on, its `tables` with `caption`
+    and `rows`, the captions of its `figures` by file, and the reasons for what was `skipped`.
     """
     context = open_run(run, options)
     with run.locked():
@@ -67,11 +58,7 @@ def _run_stages(context: Context) -> dict:
 
 
 def open_run(run: Run, options: Options) -> Context:
-    """Returns what the stages need to measure a finished run.
-
-    Raises:
-        BadRequest: If the run, a setting or a dataset cannot be used.
-    """
+    """Returns what the stages need to measure a finished run."""
     recipe, trained_on = run.read_trained()
     options.check_against(trained_on)
     dataset = load_dataset(run)
@@ -103,9 +90,7 @@ def _earlier(run: Run, content: dict) -> dict:
     """Returns the stages of an earlier evaluation of the same model, if there is one."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         earlier = json.loads(run.evaluation_metrics.read_text(encoding="utf-8"))
-        if {key: earlier[key] for key in ("run", "units")} == {
-            key: content[key] for key in ("run", "units")
-        }:
+        if all(earlier[key] == content[key] for key in ("run", "units")):
             return earlier["stages"]
     return {}
 

@@ -13,12 +13,7 @@ from keras_ae.options import STAGES
 
 
 def text(evaluation: Mapping, stages: tuple[str, ...]) -> str:
-    """Returns the first table of each of some stages, and what was skipped.
-
-    Args:
-        evaluation: Contents of `evaluation/metrics.json`.
-        stages: Names of the stages.
-    """
+    """Returns the first table of each of some stages of an evaluation, and what was skipped."""
     lines = []
     for name in stages:
         section = evaluation["stages"][name]
@@ -95,12 +90,7 @@ dt { font-weight: 600; } dd { margin: 0 0 0.4rem 1.5rem; }
 
 
 def page(evaluation: Mapping, directory: Path) -> str:
-    """Returns the report: one HTML page with everything in it, figures too.
-
-    Args:
-        evaluation: Contents of `evaluation/metrics.json`.
-        directory: Where the figures are.
-    """
+    """Returns the report: one HTML page with everything in it, also the figures in `directory`."""
     run, stages = evaluation["run"], evaluation["stages"]
     title = f"Evaluation of {run['recipe']}"
     links = " ".join(f'<a href="#{name}">{_escape(STAGES[name].title)}</a>' for name in stages)

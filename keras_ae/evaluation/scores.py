@@ -157,23 +157,20 @@ def _pathway(model: Autoencoder, images: np.ndarray) -> np.ndarray:
     return np.concatenate(differences, axis=1)
 
 
-def _directions(rows: np.ndarray) -> np.ndarray:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-
-
 def _angle(
     layers: Callable[[np.ndarray], list[np.ndarray]], normal: np.ndarray, images: np.ndarray
 ) -> np.ndarray:
     """Returns the mean distance of each image from the nearest normal ones, see `hidden_angle`.
 
-    Args:
-        layers: Function from images to arrays `[n, units]`.
-        normal: Normal images.
-        images: Images to judge.
+    `layers` is a function from images to arrays `[n, units]`.
     """
 
     def directions(some: np.ndarray) -> np.ndarray:
-        return np.concatenate([_directions(layer) for layer in layers(some)], axis=1)
+        scaled = [
+            rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+            for rows in layers(some)
+        ]
+        return np.concatenate(scaled, axis=1)
 
     some = directions(normal[:FIT_IMAGES])
     # Activations are too many for `references.PCA`, which computes all components.
@@ -211,6 +208,4 @@ SCORES: dict[str, Score] = {
     )
 }
 # For models that have a posterior.
-VARIATIONAL_SCORES: dict[str, Score] = {
-    score.__name__: score for score in (reconstruction_probability,)
-}
+VARIATIONAL_SCORES: dict[str, Score] = {"reconstruction_probability": reconstruction_probability}

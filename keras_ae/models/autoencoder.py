@@ -39,6 +39,8 @@ class Autoencoder(keras.Model):
     """
 
     training_loss: str | None = "mse"
+    # Names of the constructor's own arguments, each of which is an attribute, too.
+    _arguments: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -62,7 +64,11 @@ class Autoencoder(keras.Model):
 
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""
-        return {"name": self.name, "dtype": self.dtype_policy.name, "trainable": self.trainable}
+        config = {"name": self.name, "dtype": self.dtype_policy.name, "trainable": self.trainable}
+        for name in self._arguments:
+            value = getattr(self, name)
+            config[name] = list(value) if isinstance(value, tuple) else value  # As in JSON.
+        return config
 
     @classmethod
     def from_config(cls, config: dict) -> "Autoencoder":
@@ -161,14 +167,10 @@ def split_into_batches(array: np.ndarray, batch_size: int) -> list[np.ndarray]:
 
 
 def check_images(images, name: str = "images") -> np.ndarray:
-    """Returns `images` as a float32 array once it has been found to hold images.
-
-    Args:
-        images: What should be floats in [0, 1] of shape `[n, 28, 28, 1]`.
-        name: What the error message calls it.
+    """Returns `images` as a float32 array, if they are floats in [0, 1] `[n, 28, 28, 1]`.
 
     Raises:
-        ValueError: If the shape, the type or a value is another.
+        ValueError: If they are not. The message calls them `name`.
     """
     array = check_floats(images, name, IMAGE_SHAPE)
     if array.size and (array.min() < 0 or array.max() > 1):
@@ -180,15 +182,10 @@ def check_images(images, name: str = "images") -> np.ndarray:
 
 
 def check_floats(values, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns `values` as a float32 array `[n, *shape]`.
-
-    Args:
-        values: What should be finite floats of that shape.
-        name: What the error message calls it.
-        shape: Expected shape of one row.
+    """Returns `values` as a float32 array, if they are finite floats `[n, *shape]`.
 
     Raises:
-        ValueError: If the shape or the type is another, or a value is not finite.
+        ValueError: If they are not. The message calls them `name`.
     """
     try:
         array = np.asarray(values)

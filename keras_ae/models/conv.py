@@ -41,6 +41,8 @@ class ConvAutoencoder(Autoencoder):
             layers, such as `"mixed_bfloat16"`; by default the global one.
     """
 
+    _arguments = ("latent_dim", "filters", "activation", "code_activation")
+
     def __init__(
         self,
         latent_dim: int = 64,
@@ -87,13 +89,3 @@ class ConvAutoencoder(Autoencoder):
         self.filters = tuple(filters)
         self.activation = activation
         self.code_activation = code_activation
-
-    def get_config(self) -> dict:
-        """Returns the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "latent_dim": self.latent_dim,
-            "filters": list(self.filters),
-            "activation": self.activation,
-            "code_activation": self.code_activation,
-        }

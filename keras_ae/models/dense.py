@@ -38,6 +38,10 @@ class DenseAutoencoder(Autoencoder):
             layers, such as `"mixed_bfloat16"`; by default the global one.
     """
 
+    _arguments = (
+        "latent_dim", "hidden_units", "activation", "code_activation", "batch_normalization",
+    )  # fmt: skip
+
     def __init__(
         self,
         latent_dim: int,
@@ -81,14 +85,3 @@ class DenseAutoencoder(Autoencoder):
         self.activation = activation
         self.code_activation = code_activation
         self.batch_normalization = batch_normalization
-
-    def get_config(self) -> dict:
-        """Returns the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "latent_dim": self.latent_dim,
-            "hidden_units": list(self.hidden_units),
-            "activation": self.activation,
-            "code_activation": self.code_activation,
-            "batch_normalization": self.batch_normalization,
-        }

@@ -38,9 +38,7 @@ class GaussianSampling(keras.layers.Layer):
         # draws the noise of the global batch, as one device would, and takes its own rows.
         replica = tf.distribute.get_replica_context()
         noise = keras.random.normal(
-            (rows * replica.num_replicas_in_sync, units),
-            dtype=mean.dtype,
-            seed=self.seed_generator,
+            (rows * replica.num_replicas_in_sync, units), dtype=mean.dtype, seed=self.seed_generator
         )
         start = rows * replica.replica_id_in_sync_group
         return mean + keras.ops.exp(log_variance / 2) * noise[start : start + rows]

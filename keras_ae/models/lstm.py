@@ -39,6 +39,8 @@ class LSTMAutoencoder(Autoencoder):
             layers, such as `"mixed_bfloat16"`; by default the global one.
     """
 
+    _arguments = ("latent_dim", "hidden_units", "activation", "output_activation", "unroll")
+
     def __init__(
         self,
         latent_dim: int = 64,
@@ -79,14 +81,3 @@ class LSTMAutoencoder(Autoencoder):
         self.activation = activation
         self.output_activation = output_activation
         self.unroll = unroll
-
-    def get_config(self) -> dict:
-        """Returns the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "latent_dim": self.latent_dim,
-            "hidden_units": list(self.hidden_units),
-            "activation": self.activation,
-            "output_activation": self.output_activation,
-            "unroll": self.unroll,
-        }

@@ -61,6 +61,10 @@ class VariationalAutoencoder(Autoencoder):
     """
 
     training_loss = None  # The two terms of the bound are computed in `train_step`.
+    _arguments = (
+        "latent_dim", "lstm_units", "encoder_units", "dense_units", "base_filters", "filters",
+        "code_activation", "dropout", "beta", "unroll", "seed",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -229,20 +233,3 @@ class VariationalAutoencoder(Autoencoder):
         """`score` for one batch of tensors, without checks."""
         mean, log_variance = self.posterior_step(images)
         return tf.add_n(self._negative_elbo_terms(images, mean, mean, log_variance, training=False))
-
-    def get_config(self) -> dict:
-        """Returns the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "latent_dim": self.latent_dim,
-            "lstm_units": self.lstm_units,
-            "encoder_units": list(self.encoder_units),
-            "dense_units": list(self.dense_units),
-            "base_filters": self.base_filters,
-            "filters": list(self.filters),
-            "code_activation": self.code_activation,
-            "dropout": self.dropout,
-            "beta": self.beta,
-            "unroll": self.unroll,
-            "seed": self.seed,
-        }

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
 import keras
 import tensorflow as tf
@@ -22,16 +21,6 @@ SECONDS_BETWEEN = 120
 SHARE = 0.01
 
 
-class Stateful(Protocol):
-    """A callback that remembers something from epoch to epoch."""
-
-    def get_state(self) -> dict:
-        """Returns what it remembers, as JSON can hold it."""
-
-    def set_state(self, state: dict) -> None:
-        """Takes back what `get_state` returned."""
-
-
 class Checkpoints(keras.callbacks.Callback):
     """Saves a run at the end of epochs, within long ones, and when a signal asks to stop.
 
@@ -41,19 +30,15 @@ class Checkpoints(keras.callbacks.Callback):
 
     It has to be the last callback, so that whatever an epoch leaves is written before it.
 
-    Args:
-        directory: Where the checkpoints lie, one directory each, the newest two.
-        model: A compiled model whose optimizer is built.
-        stateful: Callbacks that remember something, by name.
-        steps: Steps in an epoch.
-        interrupts: The signals to look at whenever there is a checkpoint.
+    The optimizer of the model has to be built. The callbacks in `stateful` remember something:
+    `get_state` returns what JSON can hold, and `set_state` takes it back.
     """
 
     def __init__(
         self,
         directory: str | Path,
         model: keras.Model,
-        stateful: Mapping[str, Stateful],
+        stateful: Mapping[str, keras.callbacks.Callback],
         steps: int,
         interrupts: Interrupts,
     ):
@@ -75,12 +60,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._saved_at = self._due = time.monotonic()
 
     def save(self, epoch: int, step: int) -> None:
-        """Writes a checkpoint and removes the oldest.
-
-        Args:
-            epoch: Epoch that training resumes in, counted from 0.
-            step: Steps of that epoch that are done.
-        """
+        """Writes a checkpoint to resume from in `epoch`, counted from 0, after `step` steps."""
         started = time.monotonic()
         self._progress.content = {
             "epoch": epoch,
@@ -97,11 +77,7 @@ class Checkpoints(keras.callbacks.Callback):
     def restore(self) -> tuple[int, int]:
         """Brings model, optimizer and callbacks to the newest checkpoint that is whole.
 
-        Returns:
-            Epoch and step to resume from; the beginning if there is no checkpoint.
-
-        Raises:
-            BadRequest: If there are checkpoints and none of them is whole.
+        Returns epoch and step to resume from; without any checkpoint the beginning.
         """
         generations = self._generations()
         for path in reversed(generations):

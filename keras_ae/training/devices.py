@@ -9,14 +9,7 @@ from keras_ae.recipe import Recipe
 
 
 def use_device(device: str) -> None:
-    """Restricts TensorFlow to a kind of device.
-
-    Args:
-        device: `auto`, `cpu` or `gpu`.
-
-    Raises:
-        BadRequest: If there is no such device.
-    """
+    """Restricts TensorFlow to a kind of device: `auto`, `cpu` or `gpu`."""
     if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
     elif device == "gpu" and not tf.config.list_physical_devices("GPU"):
@@ -33,14 +26,7 @@ def use_threads(recipe: Recipe) -> None:
 
 
 def distribution(strategy: str) -> tf.distribute.Strategy:
-    """Returns how the work is spread over devices.
-
-    Args:
-        strategy: `single`, or `mirrored` over all GPUs or else all logical CPU devices.
-
-    Raises:
-        BadRequest: If several machines are to take part.
-    """
+    """Returns a strategy: `single`, or `mirrored` over all GPUs or else all logical CPU devices."""
     if strategy == "single":
         return tf.distribute.get_strategy()
     cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec()
@@ -59,11 +45,7 @@ def distribution(strategy: str) -> tf.distribute.Strategy:
 
 
 def check_even(batch_size: int, images: int, replicas: int) -> None:
-    """Checks that every batch of an epoch splits evenly over the devices.
-
-    Raises:
-        BadRequest: If one does not.
-    """
+    """Checks that every batch of an epoch splits evenly over the devices."""
     # Each device averages over its part. The mean of these means is that of the batch where the
     # parts are equal; a device without any image would even bring in 0 / 0.
     for size in (min(batch_size, images), images % batch_size):

@@ -22,11 +22,7 @@ VALIDATION_BATCH = 1000
 
 
 def build(recipe: Recipe) -> models.Autoencoder:
-    """Returns the recipe's model, with initial weights from the recipe's seed.
-
-    Raises:
-        BadRequest: If the model's class has no use for the arguments together.
-    """
+    """Returns the recipe's model, with initial weights from the recipe's seed."""
     keras.utils.set_random_seed(recipe.seed)
     try:
         return getattr(models, recipe.model)(**recipe.arguments, dtype=recipe.precision)
@@ -38,12 +34,7 @@ def build(recipe: Recipe) -> models.Autoencoder:
 
 
 def prepare(recipe: Recipe, images: np.ndarray) -> tuple[models.Autoencoder, data.ShuffledBatches]:
-    """Returns what `fit` needs: the compiled model and the batches of the training images.
-
-    Args:
-        recipe: What to train.
-        images: uint8 `[n, 28, 28, 1]`.
-    """
+    """Returns what `fit` needs: the compiled model, and batches of `images`, which are uint8."""
     model = build(recipe)
     shuffled = data.ShuffledBatches(images, recipe.batch_size, recipe.seed, recipe.train_noise_std)
     model.compile(
@@ -68,24 +59,11 @@ def fit(
     dataset: data.Dataset,
     interrupts: Interrupts,
 ) -> None:
-    """Trains a model from its newest checkpoint, or from the beginning.
-
-    Args:
-        model: Compiled model, see `prepare`.
-        shuffled: Its batches.
-        recipe: What is trained.
-        run: Where history, figures and checkpoints are written.
-        settings: Values by the names in `runs.SETTINGS`.
-        dataset: The splits.
-        interrupts: The signals to look at whenever there is a checkpoint.
-
-    Raises:
-        Diverged: If the loss stopped being a number.
-        Interrupted: If SIGINT or SIGTERM came.
-    """
+    """Trains what `prepare` made from its newest checkpoint, or from the beginning."""
     validation = None
     if len(dataset.validation):
         validation = data.batches(dataset.validation.images, VALIDATION_BATCH)
+    verbose = int(sys.stdout.isatty())
     curves = callbacks.LossPlot(settings["plot"] or run.loss_plot)
     schedule = schedule_callback(recipe, "loss" if validation is None else "val_loss")
     stateful = {"curves": curves, **({"schedule": schedule} if schedule else {})}
@@ -100,13 +78,12 @@ def fit(
             on_epoch_end=lambda epoch, logs: run.write_history(curves.history)
         ),
         *([keras.callbacks.TensorBoard(run.tensorboard)] if settings["tensorboard"] else []),
-        *([] if sys.stdout.isatty() else [_EpochLines()]),
+        *([] if verbose else [_EpochLines()]),
         checkpoints,
     ]
     first_epoch, first_step = checkpoints.restore()
     if (first_epoch, first_step) == (0, 0):
         checkpoints.save(0, 0)
-    verbose = 1 if sys.stdout.isatty() else 0
     # One list for several calls of `fit`, which would make one for each out of callbacks.
     callback_list = keras.callbacks.CallbackList(
         all_callbacks,
@@ -118,22 +95,21 @@ def fit(
         steps=shuffled.steps,
     )
 
-    def fit(batches: tf.data.Dataset, initial_epoch: int, epochs: int) -> None:
-        model.fit(
-            batches,
-            validation_data=validation,
-            initial_epoch=initial_epoch,
-            epochs=epochs,
-            shuffle=False,
-            callbacks=callback_list,
-            verbose=verbose,
-        )
-
+    parts = [(shuffled.dataset, recipe.epochs)]
+    if first_step:  # The rest of an epoch that has begun.
+        parts.insert(0, (shuffled.dataset.skip(first_step), first_epoch + 1))
     try:
-        if first_step:
-            fit(shuffled.dataset.skip(first_step), first_epoch, first_epoch + 1)
-            first_epoch += 1
-        fit(shuffled.dataset, first_epoch, recipe.epochs)
+        for batches, epochs in parts:
+            model.fit(
+                batches,
+                validation_data=validation,
+                initial_epoch=first_epoch,
+                epochs=epochs,
+                shuffle=False,
+                callbacks=callback_list,
+                verbose=verbose,
+            )
+            first_epoch = epochs
     except _LossNotFinite as error:
         name, value, epoch = error.args
         step = _first_bad_step(model, shuffled, checkpoints, epoch)

@@ -43,12 +43,7 @@ class AdamL2(keras.optimizers.Adam):
 def learning_rate(
     recipe: Recipe, steps: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """Returns what the optimizer of a recipe gets as its learning rate.
-
-    Args:
-        recipe: What is trained.
-        steps: Steps in an epoch.
-    """
+    """Returns the learning rate of a recipe, or its schedule over epochs of `steps` steps."""
     if recipe.schedule != "cosine":
         return recipe.learning_rate
     all_steps = recipe.epochs * steps
@@ -75,12 +70,7 @@ class PlateauSchedule(keras.callbacks.ReduceLROnPlateau):
 
 
 def schedule_callback(recipe: Recipe, monitor: str) -> PlateauSchedule | None:
-    """Returns the callback that a recipe's schedule needs, if it needs one.
-
-    Args:
-        recipe: What is trained.
-        monitor: Name of the loss that decides.
-    """
+    """Returns the callback that a recipe's schedule needs, if any; it watches `monitor`, a loss."""
     if recipe.schedule != "plateau":
         return None
     # PyTorch's defaults. Its threshold is relative; at these losses that is as good as none.

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import importlib.util
 import platform
@@ -69,31 +70,17 @@ def train(
         "strategy": strategy,
     }
     check_values(settings)
-    return _train(
-        recipe,
-        run,
-        settings,
-        lambda config: run.begin(config, overwrite),
-        with_exports,
-        resume_hint,
-    )
+    begin = functools.partial(run.begin, overwrite=overwrite)
+    return _train(recipe, run, settings, begin, with_exports, resume_hint)
 
 
 def resume(run: Run, with_exports: bool = True, resume_hint: str = RESUME_HINT) -> dict[str, dict]:
     """Resumes an interrupted run; the result is that of a run never interrupted.
 
-    Args:
-        run: Directory of the run, whose `config.json` says what to train and how.
-        with_exports: See `train`.
-        resume_hint: See `train`.
-
-    Returns:
-        The contents of `metrics.json`, see `summary.summarize`.
+    Its `config.json` says what to train and how. All else is as in `train`.
 
     Raises:
         BadRequest: If there is no unfinished run, or the dataset or all checkpoints are damaged.
-        RunFailed: If the loss stopped being a number, or the disk is full. What was saved stays.
-        Interrupted: If SIGINT or SIGTERM came again.
     """
     run.check_resumable()
     return _train(

@@ -1,8 +1,8 @@
 """Scores of single images, a threshold, and the separation from another dataset."""
 
 import csv
-import dataclasses
 import io
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.metrics import average_precision_score
@@ -23,21 +23,13 @@ EXTREMES_DRAWN = 10
 _SCORES = (relative_error, latent_mahalanobis, pixel_angle, latent_angle, hidden_angle)
 
 
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """Anomaly scores of single images.
+class Measured(NamedTuple):
+    """Anomaly scores of single images."""
 
-    Attributes:
-        scores: The model's own scores of whole splits, `[n]`, by the name of the dataset.
-        validation: Those of the validation images; empty where there are none.
-        threshold: Score above which an image counts as an anomaly; `None` without validation.
-        separation: How well each score tells the other dataset; `None` where none was named.
-    """
-
-    scores: dict[str, np.ndarray]
-    validation: np.ndarray
-    threshold: float | None
-    separation: Rows | None
+    scores: dict[str, np.ndarray]  # The model's own, of test splits, by the name of the dataset.
+    validation: np.ndarray  # Those of the validation images.
+    threshold: float | None  # Above it an image counts as an anomaly; needs validation images.
+    separation: Rows | None  # How well each score tells the other dataset, if there is one.
 
 
 def measure(context: Context) -> Measured:
@@ -107,9 +99,7 @@ def present(context: Context, measured: Measured) -> Section:
         "Scores of the test images. The less two datasets overlap, the better the score tells "
         "them apart. Scores above the last bin are counted in it.",
         figures.histograms(
-            {f"{name} test": values for name, values in scores.items()},
-            f"score: {kind}",
-            threshold,
+            {f"{name} test": values for name, values in scores.items()}, f"score: {kind}", threshold
         ),
     )
     labels = {context.dataset.name: context.dataset.test.labels}
@@ -121,26 +111,18 @@ def present(context: Context, measured: Measured) -> Section:
 
 def _present_extremes(context: Context, scores: np.ndarray, kind: str, section: Section) -> None:
     order = np.argsort(scores, kind="stable")
-    for name, chosen, caption in (
-        (
-            "easiest",
-            order[:EXTREMES_DRAWN],
-            "The test images with the lowest scores. Simple shapes of few strokes are easy.",
-        ),
-        (
-            "hardest",
-            order[::-1][:EXTREMES_DRAWN],
-            "The test images with the highest scores: candidates for anomalies. Look "
-            "whether a person would call them odd, too, or whether they just have much ink.",
-        ),
-    ):
+    captions = {
+        "easiest": "The test images with the lowest scores. Simple shapes of few strokes are easy.",
+        "hardest": "The test images with the highest scores: candidates for anomalies. Look "
+        "whether a person would call them odd, too, or whether they just have much ink.",
+    }
+    for name, sorted_indices in zip(captions, (order, order[::-1]), strict=True):
+        chosen = sorted_indices[:EXTREMES_DRAWN]
+        rows = {"original": context.images, "reconstructed": context.reconstructions}
         section.figures[name] = (
-            f"{caption} Above each image is its score: {kind}.",
+            f"{captions[name]} Above each image is its score: {kind}.",
             figures.image_rows(
-                {
-                    "original": context.images[chosen],
-                    "reconstructed": context.reconstructions[chosen],
-                },
+                {label: images[chosen] for label, images in rows.items()},
                 column_titles=[f"{scores[index]:.3g}" for index in chosen],
             ),
         )
@@ -149,37 +131,25 @@ def _present_extremes(context: Context, scores: np.ndarray, kind: str, section: 
 def _separation(
     context: Context, ood_images: np.ndarray, own_scores: np.ndarray, ood_scores: np.ndarray
 ) -> Rows:
-    def pca_error(images):
-        outputs = context.pca.reconstruct(images, context.model.latent_dim)
-        return metrics.mean_squared_error(images, outputs)
-
-    def mean_image_error(images):
-        mean = context.pca.mean.reshape(images.shape[1:])
-        return metrics.mean_squared_error(images, np.broadcast_to(mean, images.shape))
-
-    def brightness(images):
-        return images.mean(axis=(1, 2, 3))
-
-    pairs = {"model": (own_scores, ood_scores)}
-    for name, score in (
-        ("pca", pca_error),
-        ("mean_image", mean_image_error),
-        ("brightness", brightness),
-    ):
-        pairs[name] = (score(context.images), score(ood_images))
     both = np.concatenate([context.images, ood_images])
+    pca = context.pca.reconstruct(both, context.model.latent_dim)
+    mean_image = np.broadcast_to(context.pca.mean.reshape(both.shape[1:]), both.shape)
+    scores = {
+        "model": np.concatenate([own_scores, ood_scores]),
+        "pca": metrics.mean_squared_error(both, pca),
+        "mean_image": metrics.mean_squared_error(both, mean_image),
+        "brightness": both.mean(axis=(1, 2, 3)),
+    }
     for score in _SCORES:
-        values = score(context.model, context.train_images[:FIT_IMAGES], both)
-        pairs[score.__name__] = np.split(values, [len(own_scores)])
-    rows = {}
-    for name, (own, other) in pairs.items():
-        is_other = np.repeat([0, 1], [len(own), len(other)])
-        values = np.concatenate([own, other])
-        rows[name] = {
-            "auroc": metrics.auroc(own, other),
+        scores[score.__name__] = score(context.model, context.train_images[:FIT_IMAGES], both)
+    is_other = np.repeat([0, 1], [len(own_scores), len(ood_scores)])
+    return {
+        name: {
+            "auroc": metrics.auroc(*np.split(values, [len(own_scores)])),
             "average_precision": float(average_precision_score(is_other, values)),
         }
-    return rows
+        for name, values in scores.items()
+    }
 
 
 def _scores_csv(scores: dict, labels: dict, threshold: float | None) -> str:

@@ -1,6 +1,6 @@
 """Denoising at one strength of noise and over a sweep, beside linear references."""
 
-import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,22 +10,13 @@ from keras_ae.options import NOISE_SWEEP
 from keras_ae.references import AffineFilter
 
 
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """Errors against the clean test images.
+class Measured(NamedTuple):
+    """Errors against the clean test images, of the noisy input, the model, PCA and the filter."""
 
-    Attributes:
-        chosen: The strength that was asked for: a row for each of `noisy` (the input), `model`,
-            `pca`, `affine` and `model_without_noise`.
-        sweep: A row for each strength, with the numbers of the first four.
-        images: Images of the first three at that strength, of some test images.
-        shown: Indices of these test images.
-    """
-
-    chosen: Rows
-    sweep: Rows
-    images: dict[str, np.ndarray]
-    shown: np.ndarray
+    chosen: Rows  # At the strength that was asked for, and of the model without noise.
+    sweep: Rows  # A row for each strength.
+    images: dict[str, np.ndarray]  # Some noisy and denoised images at the chosen strength.
+    shown: np.ndarray  # Their indices.
 
 
 def measure(context: Context) -> Measured:

@@ -1,7 +1,7 @@
 """Bounds on the likelihood of a variational model, and the use of its latents."""
 
-import dataclasses
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -16,27 +16,16 @@ DECODED_AT_ONCE = 1_000
 IMAGES_WEIGHED_AT_ONCE = 10
 
 
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """Bounds of a variational model.
+class Measured(NamedTuple):
+    """Bounds of a variational model."""
 
-    Attributes:
-        bounds: A row for each kind of image and number of images.
-        active: Which units are active, bool `[latent_dim]`.
-        divergence: KL divergence of each unit, mean over the grey test images, `[latent_dim]`.
-    """
-
-    bounds: Rows
-    active: np.ndarray
-    divergence: np.ndarray
+    bounds: Rows  # A row for each kind of image and number of images.
+    active: np.ndarray  # Which units are active, bool `[latent_dim]`.
+    divergence: np.ndarray  # KL of each unit, mean over the grey test images, `[latent_dim]`.
 
 
 def measure(context: Context) -> Measured:
-    """Measures the bounds on grey and on binarized test images.
-
-    Raises:
-        Skipped: If the model is not variational.
-    """
+    """Measures the bounds on grey and on binarized test images."""
     model, options = context.model, context.options
     if not context.is_variational:
         raise Skipped(
@@ -50,18 +39,14 @@ def measure(context: Context) -> Measured:
     for kind, images in (("grey", context.images), ("binarized", binary)):
         reconstruction, kl = _negative_elbo_terms(weigh, images, model.latent_dim, rng)
         some = options.nll_images
-        nll = np.concatenate(
-            [
-                metrics.importance_weighted_nll(
-                    _log_weights(weigh, batch, options.nll_samples, model.latent_dim, rng)
-                )
-                for batch in split_into_batches(images[:some], IMAGES_WEIGHED_AT_ONCE)
-            ]
+        log_weights = (
+            _log_weights(weigh, batch, options.nll_samples, model.latent_dim, rng)
+            for batch in split_into_batches(images[:some], IMAGES_WEIGHED_AT_ONCE)
         )
+        nll = np.concatenate([metrics.importance_weighted_nll(chunks) for chunks in log_weights])
         bounds[f"{kind}_all"] = _means(reconstruction, kl)
-        bounds[f"{kind}_first"] = _means(reconstruction[:some], kl[:some]) | {
-            "nll": float(nll.mean())
-        }
+        first = _means(reconstruction[:some], kl[:some])
+        bounds[f"{kind}_first"] = {**first, "nll": float(nll.mean())}
         if kind == "grey":
             divergence = kl.mean(axis=0)
     return Measured(bounds, metrics.active_units(context.latents), divergence)
@@ -135,11 +120,8 @@ def _weigher(model: VariationalAutoencoder) -> Callable:
         log_ratio = 0.5 * tf.reduce_sum(
             tf.square(noise) + log_variance[:, None] - tf.square(latents), axis=-1
         )
-        return (
-            reconstruction,
-            losses.gaussian_kl_divergence(mean, log_variance),
-            log_ratio - reconstruction,
-        )
+        divergence = losses.gaussian_kl_divergence(mean, log_variance)
+        return reconstruction, divergence, log_ratio - reconstruction
 
     return weigh
 

@@ -1,6 +1,6 @@
 """Samples, and their quality in the eyes of a classifier of digits."""
 
-import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.mixture import GaussianMixture
@@ -16,32 +16,19 @@ CONFIDENT = 0.95
 PLANE_STEPS = 15
 
 
-@dataclasses.dataclass(frozen=True)
-class Quality:
-    """The samples in the eyes of a classifier of digits.
+class Quality(NamedTuple):
+    """The samples in the eyes of a classifier of digits, by the kind of image."""
 
-    Attributes:
-        accuracy: Share of the test images that the classifier gets right.
-        rows: Distance to real images and confidence, by the kind of image.
-        shares: Share of the images in each class, `[10]`, by the kind of image.
-    """
-
-    accuracy: float
-    rows: Rows
-    shares: dict[str, np.ndarray]
+    accuracy: float  # Share of the test images that the classifier gets right.
+    rows: Rows  # Distance to real images, confidence.
+    shares: dict[str, np.ndarray]  # Share of the images in each class, `[10]`.
 
 
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """Samples of a model.
+class Measured(NamedTuple):
+    """Samples of a model."""
 
-    Attributes:
-        samples: Images by where their latents are from: `prior`, or `gaussian` and `mixture`.
-        quality: What a classifier says of them; `None` where the images are no digits of MNIST.
-    """
-
-    samples: dict[str, np.ndarray]
-    quality: Quality | None
+    samples: dict[str, np.ndarray]  # By where their latents are from, see `_SOURCES`.
+    quality: Quality | None  # `None` where the images are no digits of MNIST.
 
 
 _SOURCES = {
@@ -143,6 +130,7 @@ def _present_plane(context: Context, section: Section) -> None:
 
 def _present_quality(quality: Quality, samples: list[str], section: Section) -> None:
     shares = quality.shares
+    digits = [str(digit) for digit in range(len(shares["real_test"]))]
     section.tables["quality"] = (
         f"{SAMPLES:,} images of each kind, judged by a small classifier of digits (test accuracy "
         f"{quality.accuracy:.2%}), which is confident when it gives a class {CONFIDENT:.0%} or "
@@ -156,15 +144,15 @@ def _present_quality(quality: Quality, samples: list[str], section: Section) -> 
         "What the classifier takes them for: share of the images in each class. Ten equal shares "
         "would be 0.1 each.",
         {
-            str(digit): {"share": {name: float(values[digit]) for name, values in shares.items()}}
-            for digit in range(len(shares["real_test"]))
+            digit: {"share": {name: float(values[place]) for name, values in shares.items()}}
+            for place, digit in enumerate(digits)
         },
     )
     section.figures["classes"] = (
         "Classes of the samples beside those of the real test images. A digit without a bar is "
         "one that the model does not generate.",
         figures.bars(
-            [str(digit) for digit in range(len(shares["real_test"]))],
+            digits,
             {name.replace("_", " "): shares[name] for name in ("real_test", *samples)},
             "digit that the classifier sees",
             "share of the images",

@@ -27,11 +27,7 @@ def present(context: Context, curves: dict[str, list[float]]) -> Section:
 
 
 def read(run: Run) -> dict[str, list[float]]:
-    """Returns the columns of `history.csv`: values of every epoch by name.
-
-    Raises:
-        Skipped: If the file cannot be read or has no epoch.
-    """
+    """Returns the columns of `history.csv`: values of every epoch by name."""
     try:
         with run.history.open(encoding="utf-8", newline="") as file:
             rows = [

@@ -1,6 +1,6 @@
 """Reconstruction errors, overall and by digit, beside linear references."""
 
-import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,20 +10,12 @@ from keras_ae.evaluation.context import Context, Rows, Section
 REFERENCES = ("pca", "mean_image")
 
 
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """Errors of reconstructions of the test images.
+class Measured(NamedTuple):
+    """Errors of the reconstructions of the test images."""
 
-    Attributes:
-        outputs: Reconstructions `[n, 28, 28, 1]` by the model, `pca`, `pca_clipped` and
-            `mean_image`.
-        overall: Means over all images: a row for each of these, and the `floor`.
-        by_digit: Means over the images of each digit, of the model and `REFERENCES`.
-    """
-
-    outputs: dict[str, np.ndarray]
-    overall: Rows
-    by_digit: Rows
+    outputs: dict[str, np.ndarray]  # See `outputs`.
+    overall: Rows  # Means over all images: a row for each of the outputs, and the floor.
+    by_digit: Rows  # Means over the images of each digit, of the model and `REFERENCES`.
 
 
 def measure(context: Context) -> Measured:
