@@ -6,6 +6,7 @@ into the README.md of this folder, and a sentence on the time of training into t
 
 import json
 import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -168,10 +169,11 @@ def _times() -> str:
     epochs = ", ".join(
         f"{seconds[family]:.1f} s for `{family}`" for family in sorted(seconds, key=seconds.get)
     )
-    return (
-        f"On {_processor(startup)} an epoch takes {epochs}.\n"
-        f"`python train.py mlp` takes {startup['run']['seconds']:.0f} s after the imports, exports "
-        "and measurements included."
+    return textwrap.fill(
+        f"On {_processor(startup)} an epoch takes {epochs}. A whole run of `mlp` takes "
+        f"{startup['run']['seconds']:.0f} s after the imports, with its exports and measurements.",
+        width=105,
+        break_on_hyphens=False,
     )
 
 
