@@ -111,7 +111,7 @@ def ship(run: Run, shipped: Run, commit: str) -> None:
             if picture.is_file():
                 shutil.copy(picture, copy.figures)
                 pictures.append((copy.figures / picture.name).relative_to(draft).as_posix())
-        write_text(copy.card, _card(run, recipe, pictures, commit))
+        write_text(copy.card, model_card(run, recipe, pictures, commit))
 
 
 _CARD = """\
@@ -164,7 +164,15 @@ images, where the Keras model has {litert[keras_mse]:.6f}:
 """
 
 
-def _card(run: Run, recipe: Recipe, pictures: list[str], commit: str) -> str:
+def model_card(run: Run, recipe: Recipe, pictures: list[str], commit: str) -> str:
+    """Returns the text of a model's card.
+
+    Args:
+        run: Where its measurements are.
+        recipe: What was trained.
+        pictures: Paths of its pictures, relative to the card.
+        commit: Revision of the code that trained it.
+    """
     config, metrics, export = (
         json.loads(path.read_text("utf-8")) for path in (run.config, run.metrics, run.export)
     )

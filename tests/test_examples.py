@@ -59,9 +59,18 @@ def test_examples_of_the_readme_run_one_after_the_other(monkeypatch):
     assert names["model"].latent_dim == 64
 
 
+def test_anomaly_scores_come_from_the_example(monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    _, block = python_blocks((PROJECT / "RUNNING.md").read_text("utf-8"))
+    names = {}
+    exec(block, names)
+    assert names["scores"].shape == (10_000,)
+    assert names["scores"].min() > 0
+
+
 def test_number_of_a_run_can_be_checked_from_outside(monkeypatch, capsys):
     monkeypatch.chdir(PROJECT)
-    (block,) = python_blocks((PROJECT / "RUNNING.md").read_text("utf-8"))
+    block, _ = python_blocks((PROJECT / "RUNNING.md").read_text("utf-8"))
     exec(block, {})
     printed = float(capsys.readouterr().out.split()[-1])
     card = (PROJECT / "saved_models/pretrained/mlp/README.md").read_text("utf-8")
