@@ -168,7 +168,7 @@ def _measure(family: str, seconds: float, rounds: int) -> list[dict]:
 
 
 def main() -> None:
-    """Measures, prints, and writes `results/inference.json` after each family."""
+    """Measures, prints, and writes `inference.json` after each family."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inference", description=__doc__)
     add = parser.add_argument
     add("--families", nargs="+", choices=FAMILIES, default=FAMILIES, metavar="NAME")

@@ -3,9 +3,9 @@
 import keras
 from keras import layers
 
-from keras_ae import training
 from keras_ae.models import Autoencoder
-from keras_ae.recipes import Recipe
+from keras_ae.recipe import Recipe
+from keras_ae.training import fit
 
 
 def build(recipe: Recipe) -> Autoencoder:
@@ -14,7 +14,7 @@ def build(recipe: Recipe) -> Autoencoder:
         return _convolutional()
     if "unroll" in recipe.arguments:
         recipe = recipe.override(unroll=False)
-    return training.build(recipe.override(precision="float32"))
+    return fit.build(recipe.override(precision="float32"))
 
 
 def _convolutional() -> Autoencoder:

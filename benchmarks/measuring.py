@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from benchmarks.readme import RESULTS
+from benchmarks.tables import processor_directory
+from keras_ae import __version__
 from keras_ae.files import write_json
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -95,12 +96,16 @@ def environment() -> dict:
         print(f"NOT A FAIR COMPARISON: other processes take {busy:.0%} of this machine")
     packages = ("tensorflow", "keras", "torch", "numpy")
     return {
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
+        **_processor(),
         "busy_before": busy,
+        "keras_ae": __version__,
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in packages},
     }
+
+
+def _processor() -> dict:
+    return {"cpu": _cpu(), "cores": os.cpu_count()}
 
 
 def _cpu() -> str:
@@ -111,10 +116,16 @@ def _cpu() -> str:
         return platform.processor()
 
 
+def results_directory() -> Path:
+    """Returns where the results from this processor lie."""
+    return processor_directory(_processor())
+
+
 def save(name: str, results: dict) -> dict:
-    """Merges `results` into `results/<name>.json` and returns all that is there now."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    """Merges `results` into `<name>.json` of this processor and returns all that is there now."""
+    directory = results_directory()
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{name}.json"
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     merged = {**before, **results}
     write_json(path, merged)

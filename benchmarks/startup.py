@@ -15,14 +15,16 @@ PROJECT = Path(__file__).parents[1]
 # Ends the process after the first call of the training step, of a tenth of an epoch.
 _UNTIL_FIRST_STEP = """
 import os, sys
-from keras_ae import checkpoints, cli
+from keras_ae.commands import train
+from keras_ae.training import checkpoints
 checkpoints.Checkpoints.on_train_batch_end = lambda self, batch, logs=None: os._exit(0)
-sys.exit(cli.train(sys.argv[1:]) or "no training step")
+sys.exit(train.main(sys.argv[1:]) or "no training step")
 """
 # Adds up what is spent on figures and on checkpoints while `fit` runs.
 _WITH_SHARES = """
 import sys, time, keras
-from keras_ae import callbacks, checkpoints, cli
+from keras_ae.commands import train
+from keras_ae.training import callbacks, checkpoints
 
 spent = {}
 
@@ -42,7 +44,7 @@ timed(callbacks.LossPlot, "on_train_end", "figures")
 timed(checkpoints.Checkpoints, "save", "checkpoints")
 timed(keras.Model, "fit", "fit")
 started = time.perf_counter()
-status = cli.train(sys.argv[1:])
+status = train.main(sys.argv[1:])
 print("spent", time.perf_counter() - started, *spent.items(), sep="\t")
 sys.exit(status)
 """
@@ -77,7 +79,7 @@ def _run(*command: str, tfds: str | None = None) -> tuple[float, int, str]:
 
 
 def main() -> None:
-    """Measures, prints, and writes `results/startup.json`."""
+    """Measures, prints, and writes `startup.json`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description=__doc__)
     parser.add_argument("--repeats", type=int, default=3, help="the fastest counts")
     options = parser.parse_args()

@@ -29,13 +29,14 @@ Contender = tuple[Callable[[], float], Callable[[], int], int]
 
 def _keras_ae(family: str, setup: dict, **overrides) -> Contender:
     with quiet_tensorflow():
-        from keras_ae import data, devices, recipes, training
+        from keras_ae import data, recipes
+        from keras_ae.training import devices, fit
 
     recipe = recipes.get(family).override(**overrides)
     devices.use_threads(recipe)
     # Its own copy, as `train.py` has it: one sent by another process would be in memory twice.
     images = data.load(full_train=True, train_images=setup["count"]).train.images
-    model, shuffled = training.prepare(recipe, images)
+    model, shuffled = fit.prepare(recipe, images)
     numbers = itertools.count()
 
     def epoch():
@@ -168,11 +169,12 @@ def _serve(connection, contender: str, family: str, setup: dict) -> None:
 def _setup(family: str) -> dict:
     """Returns all training images and the initial weights, which all contenders share."""
     with quiet_tensorflow():
-        from keras_ae import data, recipes, training
+        from keras_ae import data, recipes
+        from keras_ae.training import fit
 
     return {
         "images": data.load(full_train=True).train.images,
-        "weights": training.build(recipes.get(family)).get_weights(),
+        "weights": fit.build(recipes.get(family)).get_weights(),
     }
 
 
@@ -315,11 +317,11 @@ def _plot(results: dict) -> None:
         title="Training speed on a CPU (labels: thousand images per second)",
     )
     figure.legend(ncols=len(CONTENDERS), loc="outside lower center", frameon=False)
-    figure.savefig(measuring.RESULTS / "training.png", dpi=150)
+    figure.savefig(measuring.results_directory() / "training.png", dpi=150)
 
 
 def main() -> None:
-    """Measures, prints, and writes `results/training.json` and `.png` after each family."""
+    """Measures, prints, and writes `training.json` and `.png` after each family."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
     add = parser.add_argument
     add("--families", nargs="+", choices=FAMILIES, default=FAMILIES, metavar="NAME")

@@ -196,6 +196,15 @@ def export_litert(
     The converter can express neither loops over time nor random numbers: LSTMs are unrolled, and
     there is no `sample`.
 
+    Example:
+
+    ```python
+    model = keras_ae.load("dense")
+    export_litert(model, "model.tflite", "model_dynamic_range.tflite", threshold=0.05)
+    encode = tf.lite.Interpreter("model.tflite").get_signature_runner("encode")
+    encode(images=np.zeros((3, 28, 28, 1), "float32"))["latents"]  # [3, 5]
+    ```
+
     Args:
         model: A trained model.
         path: File to write in float32.

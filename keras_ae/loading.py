@@ -16,6 +16,15 @@ def load(name: str | Path) -> Autoencoder:
 
     Keras' safe mode is on: no code that a file may carry is run.
 
+    Example:
+
+    ```python
+    model = keras_ae.load("mlp")
+    images = np.zeros((2, 28, 28, 1), "float32")
+    latents = model.encode(images)  # [2, 8]
+    scores = model.score(images)  # [2], the higher, the more anomalous
+    ```
+
     Args:
         name: Name of a shipped model, such as `"mlp"`, or path of a run directory, such as
             `"saved_models/mlp"`. A run directory called like a shipped model needs a `./`.

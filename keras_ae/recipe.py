@@ -10,6 +10,17 @@ from keras_ae.errors import BadRequest
 class Recipe:
     """One experiment: a model, and how it is trained.
 
+    Example:
+
+    ```python
+    from keras_ae.runs import Run
+    from keras_ae.training.run import train
+
+    recipe: Recipe = keras_ae.RECIPES["mlp"].override(latent_dim=16, epochs=1, train_images=500)
+    metrics = train(recipe, Run("saved_models/mlp-16"), with_exports=False)
+    metrics["test"]["mse"]  # mean squared error per pixel on the test images
+    ```
+
     Attributes:
         name: Name on the command line.
         description: One line for a list of recipes.

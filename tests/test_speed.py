@@ -4,15 +4,18 @@ import keras
 import numpy as np
 import pytest
 
-from keras_ae import callbacks, cli, data, recipes, training
+from keras_ae import data, recipes
+from keras_ae.commands import train as command
 from keras_ae.errors import BadRequest
+from keras_ae.training import callbacks, fit
+from keras_ae.training import run as training
 
 
 @pytest.mark.parametrize("name", ["mlp", "conv", "lstm", "vae-baseline"])
 def test_bfloat16_keeps_weights_and_outputs_float32(name, digits):
     recipe = recipes.get(name)
-    exact = training.build(recipe)
-    rough = training.build(recipe.override(precision="mixed_bfloat16"))
+    exact = fit.build(recipe)
+    rough = fit.build(recipe.override(precision="mixed_bfloat16"))
     assert keras.config.dtype_policy().name == "float32"
     assert {weight.dtype for weight in rough.weights} == {"float32"}
     for method in ("encode", "reconstruct", "score"):
@@ -27,7 +30,7 @@ def test_bfloat16_keeps_weights_and_outputs_float32(name, digits):
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_the_training_step_is_compiled_as_the_recipe_says(digits, jit_compile):
     recipe = recipes.get("mlp").override(jit_compile=jit_compile)
-    model, shuffled = training.prepare(recipe, (digits * 255).astype("uint8"))
+    model, shuffled = fit.prepare(recipe, (digits * 255).astype("uint8"))
     assert model.jit_compile == jit_compile
     assert shuffled.steps == 2
 
@@ -41,19 +44,13 @@ def test_no_epoch_waits_for_the_tuning_of_its_pipeline(digits):
 def test_flags_of_speed_reach_the_recipe(monkeypatch, tmp_path):
     seen = {}
 
-    class Training:
-        @staticmethod
-        def use_device(device):
-            pass
+    def stop(recipe, run, **_):
+        seen["recipe"] = recipe
+        raise BadRequest("enough seen")
 
-        @staticmethod
-        def train(recipe, run, **_):
-            seen["recipe"] = recipe
-            raise BadRequest("enough seen")
-
-    monkeypatch.setattr(cli, "_import_training", lambda: Training)
+    monkeypatch.setattr(training, "train", stop)
     flags = ["--no-jit-compile", "--precision", "mixed_bfloat16", "-s", str(tmp_path / "run")]
-    assert cli.train(["mlp", *flags]) == 2
+    assert command.main(["mlp", *flags]) == 2
     assert seen["recipe"] == recipes.get("mlp").override(
         jit_compile=False, precision="mixed_bfloat16"
     )
@@ -65,7 +62,7 @@ def test_an_unknown_precision_is_refused():
 
 
 def test_products_equal_the_convolutions_they_replace(digits):
-    model = training.build(recipes.get("conv"))
+    model = fit.build(recipes.get("conv"))
     features = keras.Model(model.encoder.input, model.encoder.layers[-2].output)(digits[:5])
     latents = model.encoder(digits[:5])
     convolution = keras.layers.Conv2D(64, 7)

@@ -20,6 +20,16 @@ class Autoencoder(keras.Model):
 
     Images are float32 of shape `[n, 28, 28, 1]` with values in [0, 1] everywhere.
 
+    Example:
+
+    ```python
+    flat, image = keras.layers.Flatten(), keras.layers.Reshape((28, 28, 1))
+    encoder = keras.Sequential([keras.Input((28, 28, 1)), flat, keras.layers.Dense(4)])
+    decoder = keras.Sequential([keras.Input((4,)), keras.layers.Dense(784, "sigmoid"), image])
+    model = Autoencoder(encoder, decoder)
+    model.encode(np.zeros((2, 28, 28, 1), "float32"))  # [2, 4]
+    ```
+
     Args:
         encoder: Functional model from images to latents `[n, latent_dim]`.
         decoder: Functional model from latents to images `[n, 28, 28, 1]`.

@@ -15,6 +15,15 @@ class GaussianSampling(keras.layers.Layer):
     Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114. Like `keras.layers.GaussianNoise`
     it is random in training only; at inference it returns the mean.
 
+    Example:
+
+    ```python
+    sampling = GaussianSampling(seed=0)
+    mean, log_variance = np.zeros((2, 4), "float32"), np.ones((2, 4), "float32")
+    drawn = sampling((mean, log_variance), training=True)  # [2, 4], random
+    same = sampling((mean, log_variance))  # the mean
+    ```
+
     Args:
         seed: Integer seed of the noise, or `None` for a random one.
         **kwargs: Arguments of `keras.layers.Layer`.

@@ -26,6 +26,16 @@ class _FigureEveryEpochs(keras.callbacks.Callback):
 class ReconstructionFigures(_FigureEveryEpochs):
     """Draws originals over their reconstructions, the same images every time.
 
+    Example:
+
+    ```python
+    images = np.zeros((10, 28, 28, 1), "float32")
+    model = ConvAutoencoder(latent_dim=4)
+    model.compile(optimizer="adam", loss=model.training_loss)
+    figures = ReconstructionFigures(images, "figures/epoch_{epoch:04d}.png", every=2)
+    model.fit(images, images, epochs=2, callbacks=[figures], verbose=0)
+    ```
+
     Args:
         images: Originals `[n, height, width, 1]` in [0, 1].
         path: File to write, with a field for the epoch: `"figures/epoch_{epoch:04d}.png"`.
@@ -53,6 +63,16 @@ class ReconstructionFigures(_FigureEveryEpochs):
 class SampleFigures(_FigureEveryEpochs):
     """Draws the images that the decoder gives for latents, the same latents every time.
 
+    Example:
+
+    ```python
+    images = np.zeros((10, 28, 28, 1), "float32")
+    model = VariationalAutoencoder(latent_dim=4)
+    model.compile(optimizer="adam")
+    figures = SampleFigures(np.random.normal(size=(50, 4)), "figures/samples_{epoch:04d}.png")
+    model.fit(images, callbacks=[figures], verbose=0)
+    ```
+
     Args:
         latents: `[n, latent_dim]`.
         path: File to write, with a field for the epoch: `"figures/epoch_{epoch:04d}.png"`.
@@ -77,6 +97,15 @@ class LossPlot(keras.callbacks.Callback):
 
     Between two drawings lie at least 100 times the time that the last one took. So the curves of a
     slow model are drawn anew after every epoch, and those of a fast one do not slow it down.
+
+    Example:
+
+    ```python
+    images = np.zeros((10, 28, 28, 1), "float32")
+    model = DenseAutoencoder(latent_dim=4, hidden_units=(16,))
+    model.compile(optimizer="adam", loss=model.training_loss)
+    model.fit(images, images, epochs=3, callbacks=[LossPlot("loss.png")], verbose=0)
+    ```
 
     Args:
         path: File to write.

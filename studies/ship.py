@@ -1,8 +1,8 @@
-"""Makes the shipped models: `python -m benchmarks.pretrained`.
+"""Makes the shipped models: `python -m studies.ship`.
 
 It trains each recipe in full and puts what is needed to use the model, and nothing else, into
-`saved_models/pretrained/<recipe>/`: Keras file, SavedModel, measurements, picture, model card. The
-example request in README.md is brought up to date with them.
+`saved_models/pretrained/<recipe>/`: Keras file, SavedModel, measurements, picture, model card. What
+other pages say of the shipped models is then written anew; `--pages-only` does this and no more.
 """
 
 import argparse
@@ -17,13 +17,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from keras_ae import data, recipes, revision, training
+from keras_ae import data, recipes, revision
+from keras_ae.export import SIGNATURES
 from keras_ae.files import replacing, write_text
 from keras_ae.loading import load_run
-from keras_ae.recipes import Recipe
-from studies.results import with_parts
+from keras_ae.recipe import Recipe
 from keras_ae.runs import RUNS, Run
-from studies.tables import lines
+from keras_ae.training.run import train
+from studies.pages import markdown_table, with_parts
 
 SHIPPED = (
     "dense", "dense-tuned", "conv", "conv-tuned", "batchnorm", "batchnorm-tuned",
@@ -32,38 +33,50 @@ SHIPPED = (
 # All models in both formats would take more than 25 MB.
 WITHOUT_SAVED_MODEL = ("batchnorm", "mlp", *(name for name in SHIPPED if name.endswith("-tuned")))
 PROJECT = Path(__file__).parents[1]
-# The model of the example request in the README.
+COMMAND = "python -m studies.ship"
+README = PROJECT / "README.md"
+# The example of a request, and the model that answers it.
+SERVING = PROJECT / "examples" / "serving" / "README.md"
+REQUEST = SERVING.with_name("request.json")
 SERVED = "conv"
 
 
 def main() -> None:
     """Trains the recipes that are named, or all, and ships the models."""
-    parser = argparse.ArgumentParser(prog="benchmarks.pretrained", description=__doc__)
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("recipes", nargs="*", metavar="RECIPE", help=f"of {', '.join(SHIPPED)}")
     parser.add_argument("--save-dir", type=Path, default=PROJECT / RUNS / "pretrained",
         metavar="DIR", help="where to put the models (default: %(default)s)")  # fmt: skip
     parser.add_argument("-e", "--epochs", type=int, help="for a try: fewer epochs")
     parser.add_argument("--train-images", type=int, help="for a try: fewer images")
+    parser.add_argument("--pages-only", action="store_true",
+        help="train nothing, and write what pages say of the models in DIR")  # fmt: skip
     options = parser.parse_args()
     overrides = {
         name: value
         for name in ("epochs", "train_images")
         if (value := getattr(options, name)) is not None
     }
-    commit = revision.clean_commit()
-    for name in options.recipes or SHIPPED:
-        recipe = recipes.get(name).override(**overrides)
-        shipped = Run(options.save_dir / name)
-        with tempfile.TemporaryDirectory() as directory:
-            run = Run(Path(directory) / name)
-            training.train(recipe, run)
-            ship(run, shipped, commit)
-        print(f"{name}: {_size(shipped.directory) / 1e6:.1f} MB in {shipped.directory}")
-    total = _size(options.save_dir)
-    print(f"all in {options.save_dir}: {total / 1e6:.1f} MB")
+    if not options.pages_only:
+        commit = revision.clean_commit()
+        for name in options.recipes or SHIPPED:
+            _train_and_ship(recipes.get(name).override(**overrides), options.save_dir, commit)
+        print(f"all in {options.save_dir}: {_size(options.save_dir) / 1e6:.1f} MB")
     if not overrides:
-        readme = PROJECT / "README.md"
-        write_text(readme, update_readme(readme.read_text("utf-8"), options.save_dir))
+        served = Run(options.save_dir / SERVED)
+        request = serving_request()
+        write_text(README, update_readme(README.read_text("utf-8"), options.save_dir))
+        write_text(REQUEST, request)
+        write_text(SERVING, update_serving(SERVING.read_text("utf-8"), served, request))
+
+
+def _train_and_ship(recipe: Recipe, save_dir: Path, commit: str) -> None:
+    shipped = Run(save_dir / recipe.name)
+    with tempfile.TemporaryDirectory() as directory:
+        run = Run(Path(directory) / recipe.name)
+        train(recipe, run)
+        ship(run, shipped, commit)
+    print(f"{recipe.name}: {_size(shipped.directory) / 1e6:.1f} MB in {shipped.directory}")
 
 
 def ship(run: Run, shipped: Run, commit: str) -> None:
@@ -98,7 +111,7 @@ def ship(run: Run, shipped: Run, commit: str) -> None:
             if picture.is_file():
                 shutil.copy(picture, copy.figures)
                 pictures.append((copy.figures / picture.name).relative_to(draft).as_posix())
-        write_text(copy.card, _card(run, recipe, pictures, commit))
+        write_text(copy.card, model_card(run, recipe, pictures, commit))
 
 
 _CARD = """\
@@ -127,7 +140,8 @@ exceeds {export[threshold]:.6g}, percentile {export[threshold_percentile]:g} of 
 {measured}
 
 `mse`, `pca_mse` (as many components as latents) and `mean_image_mse` are mean squared errors per
-pixel. Losses are in nats per image.
+pixel. `non_constant_units` is the number of non-constant latent units: those that vary over the
+images. Losses are in nats per image.
 
 LiteRT files made of this model, with the mean squared error on {litert[images]} {export[split]}
 images, where the Keras model has {litert[keras_mse]:.6f}:
@@ -150,7 +164,15 @@ images, where the Keras model has {litert[keras_mse]:.6f}:
 """
 
 
-def _card(run: Run, recipe: Recipe, pictures: list[str], commit: str) -> str:
+def model_card(run: Run, recipe: Recipe, pictures: list[str], commit: str) -> str:
+    """Returns the text of a model's card.
+
+    Args:
+        run: Where its measurements are.
+        recipe: What was trained.
+        pictures: Paths of its pictures, relative to the card.
+        commit: Revision of the code that trained it.
+    """
     config, metrics, export = (
         json.loads(path.read_text("utf-8")) for path in (run.config, run.metrics, run.export)
     )
@@ -172,9 +194,9 @@ def _card(run: Run, recipe: Recipe, pictures: list[str], commit: str) -> str:
         caption="Validation images over their reconstructions"
         + (", and images decoded from draws of the prior." if len(pictures) > 1 else "."),
         export=export,
-        measured=lines(["", *metrics], measured),
+        measured=markdown_table(["", *metrics], measured),
         litert=export["litert"],
-        litert_files=lines(["file", "bytes", "mse"], litert_files),
+        litert_files=markdown_table(["file", "bytes", "mse"], litert_files),
         arguments=", ".join(f"{name}={value!r}" for name, value in recipe.arguments.items()),
         dataset=config["dataset"],
         versions=", ".join(f"{name} {value}" for name, value in config["versions"].items()),
@@ -187,17 +209,17 @@ def _number(value: float) -> str:
 
 
 def update_readme(readme: str, directory: Path) -> str:
-    """Returns the README's text with what depends on the shipped models written anew.
+    """Returns the README's text with its tables of results and signatures written anew.
 
     Args:
-        readme: Text with a pair of comments around each such part.
+        readme: Text with a pair of comments around each of them.
         directory: Where the shipped models are.
     """
     parts = {
         "results": _results([Run(directory / name) for name in SHIPPED]),
-        "serving example": _serving_example(Run(directory / SERVED)),
+        "signatures": _signatures(),
     }
-    return with_parts(readme, parts, "python -m benchmarks.pretrained")
+    return with_parts(readme, parts, COMMAND)
 
 
 def _results(runs: list[Run]) -> str:
@@ -212,44 +234,59 @@ def _results(runs: list[Run]) -> str:
                 recipe.description,
                 recipe.source,
                 f"{recipe.parameters:,}",
-                f"{test['live_units']} of {test['latent_dim']}",
+                f"{test['non_constant_units']} of {test['latent_dim']}",
                 f"{test['mse']:.4f}",
                 f"{test['pca_mse']:.4f}",
                 f"{test['loss']:.2f}" if "loss" in test else "",
             ]
         )
-    header = ["recipe", "what", "source", "parameters", "live latent units", "test MSE"]
-    return lines([*header, "PCA", "test negative ELBO"], rows)
+    header = ["recipe", "what", "source", "parameters", "non-constant latent units", "test MSE"]
+    return markdown_table([*header, "PCA", "test negative ELBO"], rows)
 
 
-def _serving_example(served: Run) -> str:
-    test = data.load().test
-    image = np.round(data.to_float(test.images[0]).astype("float64"), 2).tolist()
-    detect = tf.saved_model.load(str(served.saved_model)).signatures["detect"]
-    answer = detect(images=tf.constant([image]))
+def _signatures() -> str:
+    rows = []
+    for position, signature in enumerate(SIGNATURES):
+        # The first one has two names.
+        names = ([] if position else ["serving_default"]) + [signature.name]
+        rows.append(
+            [
+                *(
+                    ", ".join(f"`{name}`" for name in cell)
+                    for cell in (names, signature.takes, signature.gives)
+                ),
+                "variational" if signature.variational_only else "all",
+                "yes" if signature.in_litert else "no",
+            ]
+        )
+    return markdown_table(["signature", "takes", "gives", "models", "in LiteRT"], rows)
+
+
+def serving_request() -> str:
+    """Returns the example of a request: the first test image, row by row."""
+    image = np.round(data.to_float(data.load().test.images[0]).astype("float64"), 2).tolist()
+    rows = ",\n".join(json.dumps(row, separators=(",", ":")) for row in image)
+    return f'{{"signature_name": "detect", "instances": [[\n{rows}\n]]}}\n'
+
+
+def update_serving(page: str, served: Run, request: str) -> str:
+    """Returns the text of the serving example with the answer written anew.
+
+    Args:
+        page: Text with a pair of comments around the answer.
+        served: The model that answers.
+        request: What it answers, see `serving_request`.
+    """
+    body = json.loads(request)
+    signature = tf.saved_model.load(str(served.saved_model)).signatures[body["signature_name"]]
+    answer = signature(images=tf.constant(body["instances"]))
     prediction = {
         "anomalous": bool(answer["anomalous"][0]),
         # By way of text, the float32 keeps its shortest form.
         "scores": float(str(answer["scores"][0].numpy())),
     }
-    rows = ",\n".join(json.dumps(row, separators=(",", ":")) for row in image)
-    return f"""\
-<details><summary><code>body.json</code>: a {test.labels[0]}, row by row</summary>
-
-```json
-{{"signature_name": "detect", "instances": [[
-{rows}
-]]}}
-```
-
-</details>
-
-The answer:
-
-```json
-{json.dumps({"predictions": [prediction]})}
-```
-"""
+    text = f"```json\n{json.dumps({'predictions': [prediction]})}\n```"
+    return with_parts(page, {"answer": text}, COMMAND)
 
 
 def _size(directory: Path) -> int:

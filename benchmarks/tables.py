@@ -1,0 +1,187 @@
+"""Writes the tables of the benchmarks: `python -m benchmarks.tables`, from `results/`.
+
+The other benchmarks leave their numbers there, in a directory for each processor. The tables go
+into the README.md of this folder, and a sentence on the time of training into that of the project.
+"""
+
+import json
+import re
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+from keras_ae.files import write_text
+from studies.pages import markdown_table, with_parts
+
+COMMAND = "python -m benchmarks.tables"
+RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).with_name("README.md")
+PROJECT_PAGE = Path(__file__).parents[1] / "README.md"
+# The processor whose times the project's page has.
+SHOWN = "amd-epyc-2-cores"
+# Of MNIST, without the validation images.
+TRAIN_IMAGES = 55_000
+
+
+def processor_directory(environment: dict) -> Path:
+    """Returns where the results from the machine that `measuring.environment` describes lie."""
+    words = f"{environment['cpu']} {environment['cores']} cores"
+    return RESULTS / re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+
+
+def filled(page: str) -> str:
+    """Returns the text of the benchmarks' page with its tables written anew."""
+    parts = {
+        "training": _by_processor("training", _training, picture="training.png"),
+        "scaling": _by_processor("training", _scaling),
+        "inference": _by_processor("inference", _inference),
+        "startup": _by_processor("startup", _startup),
+        "variants": _by_processor("variants", _variants),
+    }
+    return with_parts(page, parts, COMMAND)
+
+
+def filled_project_page(page: str) -> str:
+    """Returns the text of the project's page with its sentence on the time of training."""
+    return with_parts(page, {"times": _times()}, COMMAND)
+
+
+def _by_processor(name: str, table: Callable[[dict], str], picture: str = "") -> str:
+    """Returns a table for each processor that has results of this name, each under its own line.
+
+    Args:
+        name: Which results.
+        table: From the results to a table.
+        picture: File among the results to show below the table, if any.
+    """
+    parts = []
+    for path in sorted(RESULTS.glob(f"*/{name}.json")):
+        results = json.loads(path.read_text("utf-8"))
+        parts += [_environment(results), table(results)]
+        if picture:
+            file = path.with_name(picture).relative_to(PAGE.parent).as_posix()
+            parts.append(f"![Training speed of every model]({file})")
+    return "\n\n".join(parts)
+
+
+def _environment(results: dict) -> str:
+    # By family, or one for all.
+    environment = results if "cpu" in results else next(iter(results.values()))
+    # Results without a version of the package are from its first one.
+    packages = (
+        f"keras_ae {environment.get('keras_ae', '0.1.0')}",
+        f"TensorFlow {environment['tensorflow']}",
+        f"Keras {environment['keras']}",
+        f"PyTorch {environment['torch']}",
+    )
+    return f"{_processor(environment)}; {', '.join(packages)}:"
+
+
+def _processor(environment: dict) -> str:
+    return f"{environment['cores']} cores of an {' '.join(environment['cpu'].split())}"
+
+
+def _training(results: dict) -> str:
+    rows = []
+    for family, result in results.items():
+        speeds = _speeds(result)
+        ours, peer = speeds["keras_ae"], max(speeds["pytorch"], speeds["torch.compile"])
+        share = ours * result["flops_per_image"] / result["gemm_flops_per_second"]
+        rows.append(
+            [
+                f"`{family}`",
+                f"{result['batch_size']:,}",
+                *(f"{speed:,.0f}" for speed in speeds.values()),
+                f"{ours / peer:.2f}",
+                f"{ours / speeds['keras_fit']:.2f}",
+                f"{share:.0%}",
+            ]
+        )
+    header = ["model", "batch", "keras_ae", "PyTorch eager", "torch.compile", "Keras `fit`"]
+    return markdown_table([*header, "to PyTorch", "to Keras", "of GEMM peak"], rows)
+
+
+def _speeds(result: dict) -> dict[str, float]:
+    return {name: values["images_per_second"] for name, values in result["contenders"].items()}
+
+
+def _scaling(results: dict) -> str:
+    sizes = [row["images"] for row in next(iter(results.values()))["scaling"]]
+    rows = [
+        [
+            f"`{family}`",
+            *(f"{row['microseconds_per_image']:.1f}" for row in result["scaling"]),
+            *(f"{row['peak_memory_bytes'] / 2**20:,.0f}" for row in result["scaling"]),
+        ]
+        for family, result in results.items()
+    ]
+    columns = [f"{unit}, {size:,}" for unit in ("µs an image", "MiB") for size in sizes]
+    return markdown_table(["model", *columns], rows)
+
+
+def _variants(results: dict) -> str:
+    names = list(next(iter(results.values()))["variants"])
+    rows = [
+        [
+            f"`{family}`",
+            *(f"{result['variants'][name]['images_per_second']:,.0f}" for name in names),
+        ]
+        for family, result in results.items()
+    ]
+    return markdown_table(["model", *names], rows)
+
+
+def _inference(results: dict) -> str:
+    names = list(next(iter(results.values()))["rows"][0]["seconds"])
+    rows = [
+        [f"`{family}`", row["operation"], f"{row['batch']:,}"]
+        + [
+            "" if seconds is None else f"{1e6 * seconds / row['batch']:,.1f}"
+            for seconds in row["seconds"].values()
+        ]
+        for family, result in results.items()
+        for row in result["rows"]
+        if row["operation"] == "reconstruct"
+    ]
+    return markdown_table(["model", "operation", "batch", *names], rows)
+
+
+def _startup(result: dict) -> str:
+    run = result["run"]
+    rows = [[name, f"{seconds:.2f} s"] for name, seconds in result["seconds"].items()]
+    rows.append(["`train.py mlp`, whole run after the imports", f"{run['seconds']:.1f} s"])
+    rows += [
+        [f"of it {label}", f"{seconds:.2f} s, {seconds / run['seconds']:.1%}"]
+        for label, seconds in run["spent_seconds"].items()
+    ]
+    rows.append(["peak memory of it", f"{run['peak_memory_bytes'] / 2**20:,.0f} MiB"])
+    return markdown_table(["what", "measured"], rows)
+
+
+def _times() -> str:
+    training, startup = (
+        json.loads((RESULTS / SHOWN / f"{name}.json").read_text("utf-8"))
+        for name in ("training", "startup")
+    )
+    seconds = {
+        family: TRAIN_IMAGES / _speeds(result)["keras_ae"] for family, result in training.items()
+    }
+    epochs = ", ".join(
+        f"{seconds[family]:.1f} s for `{family}`" for family in sorted(seconds, key=seconds.get)
+    )
+    return textwrap.fill(
+        f"On {_processor(startup)} an epoch takes {epochs}. A whole run of `mlp` takes "
+        f"{startup['run']['seconds']:.0f} s after the imports, with its exports and measurements.",
+        width=105,
+        break_on_hyphens=False,
+    )
+
+
+def main() -> None:
+    """Writes the tables into both pages."""
+    for path, fill in ((PAGE, filled), (PROJECT_PAGE, filled_project_page)):
+        write_text(path, fill(path.read_text("utf-8")))
+
+
+if __name__ == "__main__":
+    main()
