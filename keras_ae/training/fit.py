@@ -115,7 +115,7 @@ def fit(
         step = _first_bad_step(model, shuffled, checkpoints, epoch)
         raise Diverged(
             f"{name} became {value} in epoch {epoch + 1}{step}: expected a finite number; start "
-            "again with --overwrite and a lower --learning-rate"
+            "again with `overwrite` and a lower `learning_rate`"
         ) from error
 
 
