@@ -1,4 +1,4 @@
-"""Which commit the code is, for records of what was trained by it."""
+"""The commit of the running code, for records of what was trained by it."""
 
 import functools
 import subprocess

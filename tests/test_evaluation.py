@@ -191,8 +191,8 @@ def test_neighbours_share_a_label(mlp, dataset):
     train = data.to_float(dataset.train.images[:2000])
     test = data.to_float(dataset.test.images)
     pca = PCA.fit(train)
-    codes, others = pca.encode(train, 8), pca.encode(test[:500], 8)
-    distances = np.square(others[:, None] - codes).sum(axis=-1)
+    latents, others = pca.encode(train, 8), pca.encode(test[:500], 8)
+    distances = np.square(others[:, None] - latents).sum(axis=-1)
     votes = dataset.train.labels[:2000][np.argsort(distances, axis=1)[:, :5]]
     expected = np.mean(scipy.stats.mode(votes, axis=1).mode == dataset.test.labels[:500])
     # 500 of the 10,000 images: within three standard errors.
@@ -265,7 +265,7 @@ def test_importance_sampling_finds_the_integral_over_a_one_dimensional_code(digi
     joint = likelihoods + scipy.stats.norm.logpdf(latents[:, 0])
     step = latents[1, 0] - latents[0, 0]
     expected = -(scipy.special.logsumexp(joint, axis=1) + np.log(step))
-    # The code matters: another one would be worse by many nats.
+    # The latents matter: another one would be worse by many nats.
     assert np.ptp(likelihoods, axis=1).min() > 20
 
     weigh = elbo._weigher(model)

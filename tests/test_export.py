@@ -175,9 +175,11 @@ def test_saved_model_is_a_layer_of_another_keras_model(runs, expected, dataset):
         str(runs["mlp"].saved_model), call_endpoint="encode", trainable=False
     )
     inputs = keras.Input((28, 28, 1))
-    codes = encode(inputs)
-    classifier = keras.Model(inputs, keras.layers.Dense(10, activation="softmax")(codes["latents"]))
-    before = keras.Model(inputs, codes).predict(images, verbose=0)
+    encoded = encode(inputs)
+    classifier = keras.Model(
+        inputs, keras.layers.Dense(10, activation="softmax")(encoded["latents"])
+    )
+    before = keras.Model(inputs, encoded).predict(images, verbose=0)
     assert_agrees(before, outputs, len(images))
     classifier.compile(
         optimizer=keras.optimizers.Adam(0.01), loss="sparse_categorical_crossentropy"
@@ -377,8 +379,8 @@ images = np.load(sys.argv[1])
 for number, directory in enumerate(map(pathlib.Path, sys.argv[2:])):
     encoder = keras.models.load_model(directory / "encoder.keras")
     decoder = keras.models.load_model(directory / "decoder.keras")
-    codes = encoder.predict(images, verbose=0)
-    latents = codes[0] if isinstance(codes, (list, tuple)) else codes
+    encoded = encoder.predict(images, verbose=0)
+    latents = encoded[0] if isinstance(encoded, (list, tuple)) else encoded
     images_again = np.clip(decoder.predict(latents, verbose=0), 0, 1)
     out = pathlib.Path(sys.argv[1]).with_name(f"{number}.npz")
     np.savez(out, latents=latents, reconstructions=images_again)

@@ -110,7 +110,7 @@ def test_entropy_of_the_test_images_is_the_known_floor(dataset):
     np.testing.assert_allclose(floor, 45.534, atol=5e-4)
 
 
-def test_wiener_filter_is_the_regression_of_clean_on_noisy_images(digits):
+def test_affine_filter_is_the_regression_of_clean_on_noisy_images(digits):
     few, noise_std = digits[:, 7:21, 7:21].reshape(len(digits), -1), 0.3
     rng = np.random.default_rng(0)
 
@@ -121,20 +121,20 @@ def test_wiener_filter_is_the_regression_of_clean_on_noisy_images(digits):
     # A hundred draws of the noise for each digit; the filter knows all draws.
     many = np.concatenate([noisy() for _ in range(100)])
     regression = LinearRegression().fit(many, np.tile(few, (100, 1)))
-    again, wiener = noisy(), AffineFilter.fit(few, noise_std)
-    best = metrics.mean_squared_error(few, wiener(again)).mean()
+    again, affine = noisy(), AffineFilter.fit(few, noise_std)
+    best = metrics.mean_squared_error(few, affine(again)).mean()
     other = metrics.mean_squared_error(few, regression.predict(again)).mean()
     assert best < other < 1.02 * best
-    np.testing.assert_allclose(wiener(again), regression.predict(again), atol=0.1)
+    np.testing.assert_allclose(affine(again), regression.predict(again), atol=0.1)
 
 
 def test_pca_samples_have_the_variances_of_the_components(digits):
     pca = PCA.fit(digits)
     samples = pca.sample(20_000, 5, seed=0)
     np.testing.assert_allclose(samples.mean(axis=0), pca.mean, atol=0.03)
-    codes = pca.encode(samples, 8)
-    np.testing.assert_allclose(codes[:, :5].var(axis=0), pca.variances[:5], rtol=0.05)
-    np.testing.assert_allclose(codes[:, 5:], 0, atol=1e-4)
+    latents = pca.encode(samples, 8)
+    np.testing.assert_allclose(latents[:, :5].var(axis=0), pca.variances[:5], rtol=0.05)
+    np.testing.assert_allclose(latents[:, 5:], 0, atol=1e-4)
 
 
 def test_active_units_are_those_whose_mean_varies():

@@ -70,13 +70,13 @@ def test_normalized_aggregation_whitens_what_the_simple_one_sums(digits):
     np.testing.assert_allclose(
         scores.rapp_sap(model, normal, normal), np.square(differences).sum(axis=1), rtol=1e-4
     )
-    codes = model.encode(digits)
+    latents = model.encode(digits)
     expected = [
         scipy.spatial.distance.mahalanobis(
-            code, codes.mean(axis=0), np.linalg.inv(np.cov(codes, rowvar=False))
+            one, latents.mean(axis=0), np.linalg.inv(np.cov(latents, rowvar=False))
         )
         ** 2
-        for code in codes
+        for one in latents
     ]
     np.testing.assert_allclose(scores.latent_mahalanobis(model, digits, digits), expected, rtol=0.1)
 
@@ -100,8 +100,8 @@ def test_angle_to_the_latents_of_normal_images(digits):
 def test_pixel_angle_is_over_principal_components_and_not_over_ink(digits):
     rows = _directions(digits)
     components = np.linalg.svd(rows[:200] - rows[:200].mean(axis=0), full_matrices=False)[2]
-    codes = rows @ components[: scores.COMPONENTS].T
-    distances = np.sort(scipy.spatial.distance.cdist(codes[200:], codes[:200]), axis=1)
+    latents = rows @ components[: scores.COMPONENTS].T
+    distances = np.sort(scipy.spatial.distance.cdist(latents[200:], latents[:200]), axis=1)
     expected = distances[:, : scores.NEIGHBOURS].mean(axis=1)
     values = scores.pixel_angle(MODELS["dense"](), digits[:200], digits[200:])
     np.testing.assert_allclose(values, expected, rtol=0.01)

@@ -142,7 +142,7 @@ def test_full_train_has_no_validation(tmp_path):
 
 
 def test_a_plateau_lowers_the_learning_rate(tmp_path):
-    # At this rate the ReLU code dies at once and the loss stands still.
+    # At this rate the ReLU latents die at once and the loss stands still.
     recipe = recipes.get("mlp").override(train_images=300, epochs=14, learning_rate=1.0)
     run = Run(tmp_path / "run")
     training.train(recipe, run)
