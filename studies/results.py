@@ -1,7 +1,7 @@
 """The measured parts of RESULTS.md and of the studies' pages, without TensorFlow."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Iterable
 from pathlib import Path
 
 from keras_ae.errors import BadRequest
@@ -63,24 +63,18 @@ def _link(study: Study, claim: str = "") -> str:
     return f"[{study.name}]({StudyFiles(study.name).page.as_posix()}{anchor})"
 
 
-def _counts(verdicts: Collection[str], plural: dict[str, str]) -> str:
-    kinds = Counter(plural.get(verdict, "hold only in part") for verdict in verdicts)
+def _counts(verdicts: Iterable[str]) -> str:
+    plurals = {HOLDS: "hold", FAILS: "do not hold", NOT_YET: "are not yet measured"}
+    kinds = Counter(plurals.get(verdict, "hold only in part") for verdict in verdicts)
     return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
 
 
-_PLURALS = {HOLDS: "hold", FAILS: "do not hold", NOT_YET: "are not yet measured"}
-
-
 def _studies(verdicts: dict[str, str]) -> str:
-    rows = []
-    for study in STUDIES.values():
-        own = [verdicts[claim.name] for claim in study.claims]
-        parts = [str(own.count(HOLDS)), str(own.count(FAILS))]
-        only = sum(verdict not in _PLURALS for verdict in own)
-        rows.append([_link(study), study.question, str(len(own)), *parts, str(only)])
-    return markdown_table(
-        ["study", "question", "claims", "hold", "do not hold", "hold only in part"], rows
-    )
+    rows = [
+        [_link(study), study.question, _counts(verdicts[claim.name] for claim in study.claims)]
+        for study in STUDIES.values()
+    ]
+    return markdown_table(["study", "question", "claims"], rows)
 
 
 def _overview(verdicts: dict[str, str]) -> str:
@@ -89,7 +83,7 @@ def _overview(verdicts: dict[str, str]) -> str:
         for name, (study, claim) in CLAIMS.items()
     ]
     return (
-        f"Of {len(CLAIMS)} claims, {_counts(verdicts.values(), _PLURALS)}. "
+        f"Of {len(CLAIMS)} claims, {_counts(verdicts.values())}. "
         f"{len(UNTESTED)} more cannot be tested.\n\n"
         + markdown_table(["claim", "verdict", "study"], rows)
     )
@@ -123,7 +117,8 @@ def _claims(study: Study, found: Found, verdicts: dict[str, str]) -> str:
 
 
 def _numbers(claim: Claim, found: Found) -> str:
-    shown, seeds = [], set()
+    shown: dict[str, list[str]] = {}
+    seeds = set()
     for row, quantity in claim.shown:
         try:
             numbers = found(row, quantity)
@@ -134,6 +129,7 @@ def _numbers(claim: Claim, found: Found) -> str:
         else:
             name = f"`{row}`"
             seeds.add(len(numbers))
-        shown.append(f"{quantity.heading} of {name} {spread(numbers)}")
+        shown.setdefault(quantity.heading, []).append(f"{name} {spread(numbers)}")
     fewest_to_most = " to ".join(map(str, sorted({min(seeds), max(seeds)})))
-    return f"{'; '.join(shown)} (n = {fewest_to_most})."
+    rows = "; ".join(f"{heading}: {', '.join(cells)}" for heading, cells in shown.items())
+    return f"{rows} (n = {fewest_to_most})."
