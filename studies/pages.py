@@ -1,4 +1,4 @@
-"""Markdown pages whose measured parts are written by programs."""
+"""Pages in Markdown with parts that commands write."""
 
 from collections.abc import Mapping, Sequence
 

@@ -64,9 +64,17 @@ def _link(study: Study, claim: str = "") -> str:
 
 
 def _counts(verdicts: Iterable[str]) -> str:
-    plurals = {HOLDS: "hold", FAILS: "do not hold", NOT_YET: "are not yet measured"}
-    kinds = Counter(plurals.get(verdict, "hold only in part") for verdict in verdicts)
-    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    in_part = "holds only in part"
+    plurals = {
+        HOLDS: "hold",
+        FAILS: "do not hold",
+        in_part: "hold only in part",
+        NOT_YET: "are not yet measured",
+    }
+    kinds = Counter(verdict if verdict in plurals else in_part for verdict in verdicts)
+    return ", ".join(
+        f"{count} {kind if count == 1 else plurals[kind]}" for kind, count in kinds.most_common()
+    )
 
 
 def _studies(verdicts: dict[str, str]) -> str:
