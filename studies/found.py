@@ -55,11 +55,14 @@ class Found:
                  for quantity in part}  # fmt: skip
         return max((len(self.values(variant, quantity)) for quantity in known), default=0)
 
-    def references(self, variants: Collection[str] = ()) -> dict[Reference, dict[Quantity, float]]:
+    def references(
+        self, variants: Collection[str] | None = None
+    ) -> dict[Reference, dict[Quantity, float]]:
         """Returns the numbers of the references, each the mean over the runs.
 
         Args:
-            variants: Names of the variants beside which they were measured; all if empty.
+            variants: Names of the variants beside which they were measured; by default
+                all.
         """
         found: dict[Reference, dict[Quantity, list[float]]] = {}
         for variant, rows in self._references.items():

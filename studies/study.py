@@ -103,12 +103,12 @@ class Table:
     Attributes:
         caption: What it shows, and the units.
         columns: What is shown.
-        variants: Names of the variants in it; all if empty.
+        variants: Names of the variants in it; by default all.
     """
 
     caption: str
     columns: tuple[Quantity, ...]
-    variants: tuple[str, ...] = ()
+    variants: tuple[str, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,13 +118,13 @@ class Curves:
     Attributes:
         title: With the unit.
         loss: Name of the training loss.
-        variants: Names of the variants in it; all if empty.
+        variants: Names of the variants in it; by default all.
         logarithmic: Whether the axis of the losses is.
     """
 
     title: str
     loss: str = "loss"
-    variants: tuple[str, ...] = ()
+    variants: tuple[str, ...] | None = None
     logarithmic: bool = False
 
     def __post_init__(self):
@@ -138,7 +138,7 @@ class Dots:
     Attributes:
         title: With the unit.
         quantity: What is drawn.
-        variants: Names of the variants in it; all if empty.
+        variants: Names of the variants in it; by default all.
         label: What the dots are called where others are beside them.
         beside: Other quantities of the same variants, drawn as hollow dots, by their label.
         from_zero: Whether the axis begins at zero.
@@ -146,7 +146,7 @@ class Dots:
 
     title: str
     quantity: Quantity
-    variants: tuple[str, ...] = ()
+    variants: tuple[str, ...] | None = None
     label: str = ""
     beside: Mapping[str, Quantity] = dataclasses.field(default_factory=dict)
     from_zero: bool = True
@@ -179,12 +179,12 @@ class Images:
     Attributes:
         title: What is seen.
         kind: `reconstructions` or `samples`.
-        variants: Names of the variants in it; all if empty.
+        variants: Names of the variants in it; by default all.
     """
 
     title: str
     kind: str
-    variants: tuple[str, ...] = ()
+    variants: tuple[str, ...] | None = None
 
     def __post_init__(self):
         check_known("kind of image", self.kind, ("reconstructions", "samples"))
@@ -243,7 +243,9 @@ class Study:
 
     def __post_init__(self):
         for shown in (*self.tables, *self.panels):
-            for name in shown.variants:
+            if shown.variants is not None and len(shown.variants) == 0:
+                raise BadRequest(f"expected variants in {self.name}, received none in {shown}")
+            for name in shown.variants or ():
                 check_known("variant", name, self.names)
         for claim in self.claims:
             for row, _ in claim.shown:
