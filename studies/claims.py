@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 from studies.found import Found, NotMeasured
-from studies.study import Claim
+from studies.study import Claim, Row
 from studies.vocabulary import Quantity
 
 HOLDS = "holds"
@@ -51,23 +51,38 @@ def _and(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-def ordered(quantity: Quantity, *rows, word: str = "for") -> Callable[[Found], str]:
-    """Returns the rule that one row is below another in every seed, in each of several cases.
+def ordered(*cases: tuple[str, Quantity, Row, Row], word: str = "for") -> Callable[[Found], str]:
+    """Returns the rule that one row is below another in every seed.
 
     Args:
-        quantity: What is compared.
-        *rows: For each case its words, the lower row and the higher row.
+        *cases: Words, what is compared, the lower and the higher row. Where several have the same
+            words, all of them have to be so.
         word: What stands before the cases in the verdict.
     """
 
     def rule(found: Found) -> str:
-        return only_for(
-            {
-                words: below(found(low, quantity), found(high, quantity))
-                for words, low, high in rows
-            },
-            word,
-        )
+        holds: dict[str, bool] = {}
+        for words, quantity, low, high in cases:
+            is_below = below(found(low, quantity), found(high, quantity))
+            holds[words] = holds.get(words, True) and is_below
+        return only_for(holds, word)
+
+    return rule
+
+
+def at_least(*cases: tuple[str, Quantity, Row, float], word: str = "for") -> Callable[[Found], str]:
+    """Returns the rule that every seed of a row has a bound or more.
+
+    Args:
+        *cases: Words, what is compared, the row and the bound, as for `ordered`.
+        word: What stands before the cases in the verdict.
+    """
+
+    def rule(found: Found) -> str:
+        holds: dict[str, bool] = {}
+        for words, quantity, row, bound in cases:
+            holds[words] = holds.get(words, True) and min(found(row, quantity)) >= bound
+        return only_for(holds, word)
 
     return rule
 

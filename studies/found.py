@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Collection, Mapping
 
-from studies.study import Study
+from studies.study import Row, Study
 from studies.vocabulary import MODEL, STATISTICS, Quantity, Reference, by_quantity, has_dimension
 
 LEVEL = Quantity("epochs_to_level")
@@ -75,7 +75,7 @@ class Found:
             for reference, row in found.items()
         }
 
-    def __call__(self, row: str | Reference, quantity: Quantity) -> list[float]:
+    def __call__(self, row: Row, quantity: Quantity) -> list[float]:
         """Returns the values of a variant, one for each seed, or that of a reference.
 
         Raises:

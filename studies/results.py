@@ -13,7 +13,6 @@ from studies.pages import markdown_table, with_parts
 from studies.store import ROOT, StudyFiles
 from studies.study import Claim, Study
 from studies.tables import spread
-from studies.vocabulary import Reference
 
 RESULTS = Path("RESULTS.md")
 COMMAND = "python -m studies results"
@@ -125,19 +124,18 @@ def _claims(study: Study, found: Found, verdicts: dict[str, str]) -> str:
 
 
 def _numbers(claim: Claim, found: Found) -> str:
-    shown: dict[str, list[str]] = {}
-    seeds = set()
-    for row, quantity in claim.shown:
-        try:
-            numbers = found(row, quantity)
-        except NotMeasured:
-            return NOT_YET
-        if isinstance(row, Reference):
-            name = row.words
-        else:
-            name = f"`{row}`"
-            seeds.add(len(numbers))
-        shown.setdefault(quantity.heading, []).append(f"{name} {spread(numbers)}")
+    shown, seeds = [], set()
+    for quantity, rows in claim.shown.items():
+        cells = []
+        for row in rows:
+            try:
+                numbers = found(row, quantity)
+            except NotMeasured:
+                return NOT_YET
+            if isinstance(row, str):
+                seeds.add(len(numbers))
+            words = f"`{row}`" if isinstance(row, str) else row.words
+            cells.append(f"{words} {spread(numbers)}")
+        shown.append(f"{quantity.heading}: {', '.join(cells)}")
     fewest_to_most = " to ".join(map(str, sorted({min(seeds), max(seeds)})))
-    rows = "; ".join(f"{heading}: {', '.join(cells)}" for heading, cells in shown.items())
-    return f"{rows} (n = {fewest_to_most})."
+    return f"{'; '.join(shown)} (n = {fewest_to_most})."

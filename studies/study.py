@@ -5,6 +5,7 @@ what is measured of it becomes rows of tables, panels of a figure, and verdicts 
 """
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from studies.found import Found
 
 SEEDS = (0, 1, 2)
+# Name of a variant, or a reference.
+Row = str | Reference
 # Fields of a recipe that do not change what is learned.
 _NEUTRAL = {
     "description",
@@ -197,7 +200,7 @@ class Claim:
     Attributes:
         name: Number of the source and of the claim in it.
         words: The claim in our words.
-        shown: Rows and quantities whose numbers are shown: names of variants, or references.
+        shown: The rows whose numbers are shown, by quantity.
         rule: From the numbers to the verdict, see `claims`.
         test: The rule in words.
         change: What would change the verdict.
@@ -205,7 +208,7 @@ class Claim:
 
     name: str
     words: str
-    shown: tuple[tuple[str | Reference, Quantity], ...]
+    shown: Mapping[Quantity, tuple[Row, ...]]
     rule: Callable[["Found"], str]
     test: str
     change: str
@@ -248,10 +251,10 @@ class Study:
             for name in shown.variants or ():
                 check_known("variant", name, self.names)
         for claim in self.claims:
-            for row, _ in claim.shown:
+            for row in itertools.chain(*claim.shown.values()):
                 self.check_row(row)
 
-    def check_row(self, row: str | Reference) -> None:
+    def check_row(self, row: Row) -> None:
         """Checks that a row can come of this study.
 
         Raises:

@@ -23,7 +23,7 @@ def measured(study, value) -> dict[str, dict]:
     """Measurements in which everything has the value `value(row, measure, seed)`."""
     columns = {quantity for table in study.tables for quantity in table.columns}
     # Each table is of its own variants; some rules ask for what only some variants have.
-    columns |= {quantity for claim in study.claims for _, quantity in claim.shown}
+    columns |= {quantity for claim in study.claims for quantity in claim.shown}
 
     def numbers(row, seed: int) -> dict:
         found: dict = {}
@@ -59,10 +59,11 @@ def test_claim_is_decided_and_shown_when_its_study_is_measured(name):
     assert re.fullmatch(r"holds|does not hold|holds only .+", judge(subject, found))
     shown = results._numbers(subject, found)
     assert "n = 3" in shown
-    assert 1 <= len(subject.shown) <= 3
-    for row, quantity in subject.shown:
-        assert (row.words if isinstance(row, Reference) else f"`{row}`") in shown
+    assert 1 <= sum(map(len, subject.shown.values())) <= 3
+    for quantity, rows in subject.shown.items():
         assert quantity.heading in shown
+        for row in rows:
+            assert (row.words if isinstance(row, Reference) else f"`{row}`") in shown
     assert judge(subject, Found(study, {})) == NOT_YET
 
 

@@ -110,7 +110,7 @@ def with_shown(**shown) -> Study:
 
 
 def claim_about(row: str | Reference) -> Claim:
-    return Claim("001.1", "words", ((row, MSE),), lambda found: "holds", "test", "change")
+    return Claim("001.1", "words", {MSE: (row,)}, lambda found: "holds", "test", "change")
 
 
 def test_what_a_finished_study_does_not_measure_is_an_error(finished):

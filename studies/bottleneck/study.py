@@ -6,7 +6,7 @@ from statistics import fmean
 
 from keras_ae import recipes
 from keras_ae.options import NOISE_STD, NOISE_SWEEP
-from studies.claims import below, only_for, ordered, percent, verdict
+from studies.claims import at_least, below, only_for, ordered, percent, verdict
 from studies.found import Found
 from studies.study import Claim, Images, Lines, Study, Table, Variant
 from studies.vocabulary import (
@@ -46,11 +46,13 @@ LONG = {
 }
 # The source's own model, and the same with linear latents.
 OWN, LINEAR = LONG["relu", SOURCE_SIZE], LONG["linear", SOURCE_SIZE]
+BOTH = {OWN: "ReLU latents", LINEAR: "linear latents"}
 SOURCES = {size: NAMES["relu", "clean", size] for size in SIZES}
+SMALLEST = SOURCES[SIZES[0]]
 
 DENOISED = {strength: Quantity("denoised", f"{strength:g}") for strength in NOISE_SWEEP}
 OUTLIER_AUROC = {kind: Quantity("outlier_auroc", kind) for kind in OUTLIERS}
-FALL = Quantity("fall_by_epoch_10")
+FALL, SETTLED = Quantity("fall_by_epoch_10"), Quantity("epochs_to_settle")
 BYTES = Quantity("mse_of_bytes")
 NEIGHBOURS = Quantity("neighbour_accuracy")
 FRECHET_GAUSSIAN = Quantity("frechet", "gaussian")
@@ -98,11 +100,7 @@ def _variants() -> tuple[Variant, ...]:
 
 
 def _by_activation(holds: Callable[[str], bool]) -> str:
-    return only_for({"ReLU latents": holds(OWN), "linear latents": holds(LINEAR)}, "with")
-
-
-def _all_recognised(found: Found) -> str:
-    return _by_activation(lambda variant: min(found(variant, RECOGNISED)) >= RECOGNISABLE)
+    return only_for({words: holds(name) for name, words in BOTH.items()}, "with")
 
 
 def _rises_at_most(
@@ -110,34 +108,6 @@ def _rises_at_most(
 ) -> bool:
     pairs = zip(found(variant, quantity), found(variant, over), strict=True)
     return all(value <= (1 + share) * base for value, base in pairs)
-
-
-def _large(found: Found) -> str:
-    source, noise = SOURCES[SOURCE_SIZE], DENOISED[NOISE_STD]
-    large = [SOURCES[size] for size in LARGE]
-    return only_for(
-        {
-            "reconstruction": all(below(found(name, MSE), found(source, MSE)) for name in large),
-            "denoising": all(below(found(source, noise), found(name, noise)) for name in large),
-        },
-        "as to",
-    )
-
-
-def _beats_filter(found: Found, sizes: tuple[int, ...]) -> dict[str, bool]:
-    return {
-        f"{strength:g}": all(
-            below(found(SOURCES[size], quantity), found(FILTER, quantity)) for size in sizes
-        )
-        for strength, quantity in DENOISED.items()
-    }
-
-
-def _very_small(found: Found) -> str:
-    smallest, *others = SOURCES.values()
-    blurry = all(below(found(smallest, SHARPNESS), found(other, SHARPNESS)) for other in others)
-    denoises = all(_beats_filter(found, SIZES[:1]).values())
-    return only_for({"the blur": blurry, "denoising": denoises}, "as to")
 
 
 def _best_size(found: Found) -> str:
@@ -155,15 +125,6 @@ def _best_size(found: Found) -> str:
     return only_for(cases)
 
 
-def _meaningful(found: Found) -> str:
-    return _by_activation(
-        lambda variant: (
-            below(found(PCA[SOURCE_SIZE], NEIGHBOURS), found(variant, NEIGHBOURS))
-            and below(found(FADED, DIGITS_BETWEEN), found(variant, DIGITS_BETWEEN))
-        )
-    )
-
-
 def _generates(found: Found) -> str:
     return _by_activation(
         lambda variant: (
@@ -173,12 +134,6 @@ def _generates(found: Found) -> str:
     )
 
 
-def _balance(found: Found) -> str:
-    linear = [NAMES["linear", "clean", size] for size in SIZES]
-    pairs = itertools.pairwise(linear)
-    return verdict(all(below(found(more, MSE), found(less, MSE)) for less, more in pairs))
-
-
 _SMALL = " and ".join(map(str, SMALL))
 _LARGE = " and ".join(map(str, LARGE))
 
@@ -186,15 +141,17 @@ CLAIMS = (
     Claim(
         "002.6",
         "There is a balance between compression and fidelity.",
-        tuple((NAMES["linear", "clean", size], MSE) for size in (2, 8, 64)),
-        _balance,
+        {MSE: tuple(NAMES["linear", "clean", size] for size in (2, 8, 64))},
+        ordered(
+            *(("", MSE, more, less) for less, more in itertools.pairwise(GROUPS["linear", "clean"]))
+        ),
         "Each doubling of the linear latents of `mlp` lowers the error in every seed.",
         "A size from which on more latents do not help.",
     ),
     Claim(
         "003.1",
         f"{SOURCE_SIZE} latents compress 98 to 1 (784 numbers to {SOURCE_SIZE}).",
-        ((OWN, MSE), (OWN, BYTES), (OWN, NON_CONSTANT_UNITS)),
+        {MSE: (OWN,), BYTES: (OWN,), NON_CONSTANT_UNITS: (OWN,)},
         lambda found: verdict(_rises_at_most(found, OWN, BYTES, MSE, BYTE_COST)),
         f"Pixels are bytes, so the latents have to fit into {SOURCE_SIZE} bytes: rounding each to "
         f"one raises the error by at most {percent(BYTE_COST)}.",
@@ -203,8 +160,8 @@ CLAIMS = (
     Claim(
         "003.2",
         "The loss falls fast in the first 10 of 50 epochs, and slowly after them.",
-        ((OWN, FALL), (LINEAR, FALL), (OWN, Quantity("epochs_to_settle"))),
-        lambda found: verdict(min(found(OWN, FALL)) >= FAST_FALL),
+        {FALL: (OWN, LINEAR), SETTLED: (OWN,)},
+        at_least(("", FALL, OWN, FAST_FALL)),
         f"In every seed with the source's ReLU, {percent(FAST_FALL)} of the fall of the training "
         "loss from the first to the last epoch is done after epoch 10.",
         "Another training set or batch size.",
@@ -212,8 +169,10 @@ CLAIMS = (
     Claim(
         "003.3",
         "At 98 to 1, digits come back with high fidelity and clearly recognisable.",
-        ((OWN, RECOGNISED), (LINEAR, RECOGNISED), (PCA[SOURCE_SIZE], RECOGNISED)),
-        _all_recognised,
+        {RECOGNISED: (OWN, LINEAR, PCA[SOURCE_SIZE])},
+        at_least(
+            *((words, RECOGNISED, name, RECOGNISABLE) for name, words in BOTH.items()), word="with"
+        ),
         f"A classifier gives {percent(RECOGNISABLE)} of the reconstructions their label, in every "
         "seed.",
         "Judgement by people instead of a classifier.",
@@ -221,15 +180,10 @@ CLAIMS = (
     Claim(
         "003.4",
         f"A plainly trained autoencoder removes noise of {NOISE_STD:g}.",
-        (
-            (OWN, DENOISED[NOISE_STD]),
-            (NOISY_INPUT, DENOISED[NOISE_STD]),
-            (FILTER, DENOISED[NOISE_STD]),
-        ),
-        lambda found: _by_activation(
-            lambda variant: below(
-                found(variant, DENOISED[NOISE_STD]), found(NOISY_INPUT, DENOISED[NOISE_STD])
-            )
+        {DENOISED[NOISE_STD]: (OWN, NOISY_INPUT, FILTER)},
+        ordered(
+            *((words, DENOISED[NOISE_STD], name, NOISY_INPUT) for name, words in BOTH.items()),
+            word="with",
         ),
         "In every seed the output is nearer to the clean image than the noisy input is.",
         "Another error than the squared one.",
@@ -237,7 +191,7 @@ CLAIMS = (
     Claim(
         "003.5",
         "The bottleneck keeps the digit and discards the noise.",
-        ((OWN, MSE), (OWN, DENOISED[NOISE_STD]), (LINEAR, DENOISED[NOISE_STD])),
+        {MSE: (OWN,), DENOISED[NOISE_STD]: (OWN, LINEAR)},
         lambda found: _by_activation(
             lambda variant: _rises_at_most(found, variant, DENOISED[NOISE_STD], MSE, NOISE_COST)
         ),
@@ -248,8 +202,15 @@ CLAIMS = (
     Claim(
         "003.6",
         "Many latents (32 and more) reconstruct better and denoise worse than few.",
-        tuple((SOURCES[size], DENOISED[NOISE_STD]) for size in (SOURCE_SIZE, *LARGE)),
-        _large,
+        {DENOISED[NOISE_STD]: tuple(SOURCES[size] for size in (SOURCE_SIZE, *LARGE))},
+        ordered(
+            *(("reconstruction", MSE, SOURCES[size], SOURCES[SOURCE_SIZE]) for size in LARGE),
+            *(
+                ("denoising", DENOISED[NOISE_STD], SOURCES[SOURCE_SIZE], SOURCES[size])
+                for size in LARGE
+            ),
+            word="as to",
+        ),
         f"Against {SOURCE_SIZE} latents the errors of {_LARGE} are lower without noise and higher "
         f"at noise of {NOISE_STD:g}, in every seed.",
         "Longer training (variants `long`) that turns the order around.",
@@ -257,8 +218,15 @@ CLAIMS = (
     Claim(
         "003.7",
         "Few latents (4 to 8) denoise excellently.",
-        (*((SOURCES[size], DENOISED[NOISE_STD]) for size in SMALL), (FILTER, DENOISED[NOISE_STD])),
-        lambda found: only_for(_beats_filter(found, SMALL), "at noise of"),
+        {DENOISED[NOISE_STD]: (*(SOURCES[size] for size in SMALL), FILTER)},
+        ordered(
+            *(
+                (f"{strength:g}", quantity, SOURCES[size], FILTER)
+                for strength, quantity in DENOISED.items()
+                for size in SMALL
+            ),
+            word="at noise of",
+        ),
         f"With {_SMALL} latents the error is lower than that of the best affine filter, in every "
         "seed, at each strength of the noise.",
         f"Better training with {_SMALL} latents, say without dead units.",
@@ -266,12 +234,12 @@ CLAIMS = (
     Claim(
         "003.8",
         f"Very few latents ({SIZES[0]}) are blurry and denoise excellently.",
-        (
-            (SOURCES[SIZES[0]], SHARPNESS),
-            (SOURCES[SIZES[0]], DENOISED[NOISE_STD]),
-            (FILTER, DENOISED[NOISE_STD]),
+        {SHARPNESS: (SMALLEST,), DENOISED[NOISE_STD]: (SMALLEST, FILTER)},
+        ordered(
+            *(("the blur", SHARPNESS, SMALLEST, SOURCES[size]) for size in SIZES[1:]),
+            *(("denoising", quantity, SMALLEST, FILTER) for quantity in DENOISED.values()),
+            word="as to",
         ),
-        _very_small,
         "It is less sharp than all other sizes, and has a lower error than the best affine filter "
         "at every strength, in every seed.",
         "As for 003.7.",
@@ -279,11 +247,7 @@ CLAIMS = (
     Claim(
         "003.9",
         "4 to 8 latents denoise best, and are the best balance.",
-        (
-            (NAMES["linear", "noisy", 8], DENOISED[NOISE_STD]),
-            (NAMES["linear", "noisy", 64], DENOISED[NOISE_STD]),
-            (SOURCES[64], DENOISED[NOISE_STD]),
-        ),
+        {DENOISED[NOISE_STD]: (*(NAMES["linear", "noisy", size] for size in (8, 64)), SOURCES[64])},
         _best_size,
         f"The size with the lowest mean error on noisy inputs is one of {_SMALL}, for each way of "
         "training and each strength of the noise.",
@@ -292,7 +256,7 @@ CLAIMS = (
     Claim(
         "003.10",
         "Between the latents of two images the outputs change smoothly.",
-        ((OWN, JUMP), (LINEAR, JUMP), (FADED, JUMP)),
+        {JUMP: (OWN, LINEAR, FADED)},
         lambda found: _by_activation(lambda variant: max(found(variant, JUMP)) < EVEN_JUMP),
         f"The largest of 7 steps is below {EVEN_JUMP} times the mean step, in every seed, on "
         "average over the paths between different digits among 1,000 pairs of images. Fading "
@@ -302,8 +266,12 @@ CLAIMS = (
     Claim(
         "003.11",
         "The latent space is meaningful: neighbours are similar digits.",
-        ((OWN, NEIGHBOURS), (PCA[SOURCE_SIZE], NEIGHBOURS), (OWN, DIGITS_BETWEEN)),
-        _meaningful,
+        {NEIGHBOURS: (OWN, PCA[SOURCE_SIZE]), DIGITS_BETWEEN: (OWN,)},
+        ordered(
+            *((words, NEIGHBOURS, PCA[SOURCE_SIZE], name) for name, words in BOTH.items()),
+            *((words, DIGITS_BETWEEN, FADED, name) for name, words in BOTH.items()),
+            word="with",
+        ),
         "In every seed the nearest neighbours give the label more often than with "
         f"{PCA[SOURCE_SIZE].words}, and more middle images of paths are digits than with faded "
         "pixels.",
@@ -312,12 +280,12 @@ CLAIMS = (
     Claim(
         "003.12",
         "The error spikes on what is no digit.",
-        tuple((OWN, OUTLIER_AUROC[kind]) for kind in ("shuffled", "upside_down", "blank")),
-        lambda found: only_for(
-            {
-                kind.replace("_", " "): min(found(OWN, quantity)) >= TOLD_APART
+        {OUTLIER_AUROC[kind]: (OWN,) for kind in ("shuffled", "upside_down", "blank")},
+        at_least(
+            *(
+                (kind.replace("_", " "), quantity, OWN, TOLD_APART)
                 for kind, quantity in OUTLIER_AUROC.items()
-            }
+            )
         ),
         f"AUROC of {TOLD_APART} or more against the test images in every seed, for each kind.",
         "Other kinds of images, such as `--ood fashion_mnist`.",
@@ -325,7 +293,7 @@ CLAIMS = (
     Claim(
         "003.13",
         "The decoder makes new digits from latents.",
-        ((OWN, FRECHET_GAUSSIAN), (PCA_SAMPLES, FRECHET), (OWN, RAREST_DIGIT)),
+        {FRECHET_GAUSSIAN: (OWN,), FRECHET: (PCA_SAMPLES,), RAREST_DIGIT: (OWN,)},
         _generates,
         "Samples from a Gaussian fitted to the latents are nearer to real digits than those of "
         f"PCA, and among samples from a mixture of ten no digit has a share below {percent(RARE)}, "
@@ -335,9 +303,9 @@ CLAIMS = (
     Claim(
         "003.14",
         "The encoder's weights are a good start for a classifier.",
-        ((OWN, FROM_ENCODER), (OWN, FROM_SCRATCH), (LINEAR, FROM_ENCODER)),
+        {FROM_ENCODER: (OWN, LINEAR), FROM_SCRATCH: (OWN,)},
         lambda found: _by_activation(
-            lambda variant: below(found(variant, FROM_SCRATCH), found(variant, FROM_ENCODER))
+            lambda name: below(found(name, FROM_SCRATCH), found(name, FROM_ENCODER))
         ),
         "With 500 labelled images every seed is more accurate than every seed of new weights.",
         "Many more labelled images, or a better training from new weights.",
@@ -345,11 +313,9 @@ CLAIMS = (
     Claim(
         "003.15",
         "Autoencoders learn a compact representation without features made by hand.",
-        ((SOURCES[2], MSE), (PCA[2], MSE), (SOURCES[64], MSE)),
+        {MSE: (SMALLEST, PCA[2], SOURCES[64])},
         ordered(
-            MSE,
-            *((f"{size} latents", SOURCES[size], PCA[size]) for size in SIZES),
-            word="with",
+            *((f"{size} latents", MSE, SOURCES[size], PCA[size]) for size in SIZES), word="with"
         ),
         "Every seed has a lower error than PCA with as many numbers, at every size.",
         "Nothing short of an error in the measurement.",
@@ -357,13 +323,8 @@ CLAIMS = (
     Claim(
         "003.16",
         "4 to 8 latents reconstruct well.",
-        ((SOURCES[4], RECOGNISED), (OWN, RECOGNISED), (Reference("originals"), RECOGNISED)),
-        lambda found: only_for(
-            {
-                words: min(found(variant, RECOGNISED)) >= RECOGNISABLE
-                for words, variant in (("4", SOURCES[4]), ("8", OWN))
-            }
-        ),
+        {RECOGNISED: (SOURCES[4], OWN, Reference("originals"))},
+        at_least(("4", RECOGNISED, SOURCES[4], RECOGNISABLE), ("8", RECOGNISED, OWN, RECOGNISABLE)),
         f"A classifier gives {percent(RECOGNISABLE)} of the reconstructions their label, in every "
         "seed, with 8 latents after 50 epochs.",
         "Judgement by people instead of a classifier; longer training of 4 latents.",
@@ -404,7 +365,7 @@ STUDY = Study(
             "The loss: its fall by epoch 10 as a share of its whole fall on the "
             "training images, and the epoch from which on the validation loss stays within "
             "1 % of its end. The error after each latent was rounded to a byte.",
-            (FALL, Quantity("epochs_to_settle"), MSE, BYTES),
+            (FALL, SETTLED, MSE, BYTES),
             tuple(LONG.values()),
         ),
         Table(

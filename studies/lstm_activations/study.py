@@ -101,15 +101,17 @@ STUDY = Study(
         Claim(
             "000.1",
             "Removing the activations inside the LSTM stack clearly improves the reconstruction.",
-            (("linear", MSE), ("tanh", MSE), ("relu", MSE)),
-            ordered(MSE, ("ReLU", "linear", "relu"), ("tanh", "linear", "tanh"), word="against"),
+            {MSE: ("linear", "tanh", "relu")},
+            ordered(
+                ("ReLU", MSE, "linear", "relu"), ("tanh", MSE, "linear", "tanh"), word="against"
+            ),
             "Every seed of `linear` has a lower error than every seed of `tanh`, and of `relu`.",
             "Longer training, or a rate chosen for each activation, that turns the order around.",
         ),
         Claim(
             "000.2",
             "Without activations the model is linear and behaves like PCA.",
-            (("linear", NONLINEARITY), ("linear", MSE), (PCA, MSE)),
+            {NONLINEARITY: ("linear",), MSE: ("linear", PCA)},
             _stays_linear,
             f"In every seed `linear` has a nonlinearity below {LINEAR}, and an error within "
             f"{percent(ALIKE)} of that of {PCA.words}.",
@@ -118,7 +120,7 @@ STUDY = Study(
         Claim(
             "000.3",
             "MNIST is almost linear, so a linear autoencoder is well suited to it.",
-            ((PCA, MSE), ("dense-64", MSE), ("tanh", MSE)),
+            {MSE: (PCA, "dense-64", "tanh")},
             _nearly_linear,
             "The error of PCA, the best linear autoencoder, is less than "
             f"{percent(ALIKE)} above that of the better of two nonlinear models with "
@@ -129,7 +131,7 @@ STUDY = Study(
         Claim(
             "000.4",
             "Nonlinear activations such as ReLU leave dead units.",
-            tuple((variant, NON_CONSTANT_UNITS) for variant in ("linear", "tanh", "relu")),
+            {NON_CONSTANT_UNITS: ("linear", "tanh", "relu")},
             lambda found: only_for(
                 {
                     variant: max(found(variant, NON_CONSTANT_UNITS)) < LATENT_DIM
@@ -142,16 +144,16 @@ STUDY = Study(
         Claim(
             "000.5",
             "Nonlinear activations such as ReLU make the outputs blurry.",
-            tuple((variant, SHARPNESS) for variant in ("linear", "tanh", "relu")),
-            ordered(SHARPNESS, *((variant, variant, "linear") for variant in NONLINEAR)),
+            {SHARPNESS: ("linear", "tanh", "relu")},
+            ordered(*((variant, SHARPNESS, variant, "linear") for variant in NONLINEAR)),
             "Every seed is less sharp than every seed of `linear`.",
             "Another measure of sharpness that disagrees with the gradient energy.",
         ),
         Claim(
             "000.6",
             "Nonlinear activations such as ReLU make the optimization harder.",
-            tuple((variant, TRAIN_MSE) for variant in ("linear", "tanh", "relu")),
-            ordered(TRAIN_MSE, *((variant, "linear", variant) for variant in NONLINEAR)),
+            {TRAIN_MSE: ("linear", "tanh", "relu")},
+            ordered(*((variant, TRAIN_MSE, "linear", variant) for variant in NONLINEAR)),
             "After equal epochs every seed has a higher training error than every seed of "
             "`linear`.",
             "Rates chosen for each activation by the validation loss.",
@@ -159,7 +161,7 @@ STUDY = Study(
         Claim(
             "000.7",
             "The LSTM autoencoder soon makes smooth and recognisable reconstructions.",
-            (("relu", RECOGNISED), ("linear", RECOGNISED), ("linear", SHARPNESS)),
+            {RECOGNISED: ("relu", "linear"), SHARPNESS: ("linear",)},
             _smooth_and_recognisable,
             f"After {EPOCHS} epochs a classifier gives {percent(CLEAR)} of the reconstructions "
             "their label, and they have less gradient energy than the originals, in every seed.",
@@ -168,7 +170,7 @@ STUDY = Study(
         Claim(
             "000.8",
             "A linear layer is the right output layer.",
-            (("tanh", MSE), ("tanh-sigmoid-head", MSE), ("linear-sigmoid-head", MSE)),
+            {MSE: ("tanh", "tanh-sigmoid-head", "linear-sigmoid-head")},
             lambda found: only_for(
                 {
                     variant: not below(found(f"{variant}-sigmoid-head", MSE), found(variant, MSE))

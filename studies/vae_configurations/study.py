@@ -1,12 +1,13 @@
 """The study `vae-configurations`: claims of source 004 about a variational autoencoder."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from keras_ae import recipes
 from studies.claims import (
     CLEAR,
     FAILS,
     HOLDS,
+    at_least,
     below,
     only_for,
     ordered,
@@ -83,8 +84,9 @@ def _blank(found: Found) -> str:
 
 
 def _rises(quantity: Quantity, pairs: Mapping[str, str]):
-    cases = ((f"from `{before}` to `{after}`", before, after) for before, after in pairs.items())
-    return ordered(quantity, *cases)
+    return ordered(
+        *((f"from `{low}` to `{high}`", quantity, low, high) for low, high in pairs.items())
+    )
 
 
 def _gradual(found: Found) -> str:
@@ -138,76 +140,15 @@ def _generalizes(found: Found) -> str:
     )
 
 
-def _regular(found: Found) -> str:
-    def lower(low, high, quantity):
-        return below(found(low, quantity), found(high, quantity))
-
-    return only_for(
-        {
-            "samples": lower("baseline", "no-kl", FRECHET),
-            "digits between digits": lower("no-kl", "baseline", DIGITS_BETWEEN),
-            "steady paths": lower("baseline", "no-kl", JUMP),
-        }
-    )
-
-
-def _better_encoder(found: Found) -> str:
-    return only_for(
-        {
-            words: below(found("baseline", quantity), found("dense-encoder", quantity))
-            for words, quantity in (("the likelihood", NLL), ("the reconstruction", MSE))
-        }
-    )
-
-
-def _excess(found: Found) -> str:
-    return only_for(
-        {
-            words: all(
-                below(found(variant, quantity), found("heavy-dropout", quantity))
-                for variant in ("baseline", "dropout")
-            )
-            for words, quantity in (
-                ("the likelihood", NLL),
-                ("the samples", FRECHET),
-                ("the reconstruction", MSE),
-            )
-        }
-    )
-
-
-def _faster(found: Found) -> str:
-    cases = {f"{percent(STABLE)} above the end": SETTLED, f"{LEVEL_NATS} nats": LEVEL}
-    return only_for(
-        {
-            words: below(found("optimized", quantity), found("baseline", quantity))
-            for words, quantity in cases.items()
-        },
-        "to",
-    )
-
-
-def _clear(found: Found, variant: str) -> str:
-    return verdict(
-        min(found(variant, RECOGNISED)) >= CLEAR and min(found(variant, SHARPNESS)) >= DULL
-    )
-
-
-def _diverse(found: Found) -> str:
-    return only_for(
-        {
-            f"`{variant}`": min(found(variant, DIVERSITY)) >= VARIED
-            and min(found(variant, RAREST_DIGIT)) >= COVERED
-            for variant in ("baseline", "optimized")
-        }
-    )
+def _clear(variant: str) -> Callable[[Found], str]:
+    return at_least(("", RECOGNISED, variant, CLEAR), ("", SHARPNESS, variant, DULL))
 
 
 CLAIMS = (
     Claim(
         "004.1",
         "The baseline's reconstruction loss is stable by epoch 20.",
-        (("baseline", ABOVE_END), ("baseline", SETTLED_RECONSTRUCTION)),
+        {ABOVE_END: ("baseline",), SETTLED_RECONSTRUCTION: ("baseline",)},
         lambda found: verdict(max(found("baseline", ABOVE_END)) <= STABLE),
         "At epoch 20 the cross-entropy of the validation images is at most "
         f"{percent(STABLE)} above its end, in every seed.",
@@ -216,7 +157,7 @@ CLAIMS = (
     Claim(
         "004.2",
         "The KL divergence grows gradually.",
-        (("baseline", KL_FIRST), ("baseline", KL_LAST), ("baseline", KL_RISING)),
+        {KL_FIRST: ("baseline",), KL_LAST: ("baseline",), KL_RISING: ("baseline",)},
         _gradual,
         "On the validation images it is higher at the end than after the first epoch, and rises in "
         f"{percent(GRADUAL)} of the epochs, in every seed.",
@@ -225,8 +166,8 @@ CLAIMS = (
     Claim(
         "004.3",
         "The baseline's reconstructions are clear.",
-        (("baseline", RECOGNISED), ("baseline", SHARPNESS), (Reference("pca", 32), SHARPNESS)),
-        lambda found: _clear(found, "baseline"),
+        {RECOGNISED: ("baseline",), SHARPNESS: ("baseline", Reference("pca", 32))},
+        _clear("baseline"),
         f"{percent(CLEAR)} are recognised and the gradient energy is {percent(DULL)} of the "
         "originals' or more, in every seed.",
         "Judgement by people.",
@@ -234,7 +175,7 @@ CLAIMS = (
     Claim(
         "004.4",
         "The baseline's samples often lack detail or are blank.",
-        (("baseline", BLANK), ("baseline", SAMPLE_SHARPNESS), ("relu-mean", BLANK)),
+        {BLANK: ("baseline", "relu-mean"), SAMPLE_SHARPNESS: ("baseline",)},
         _blank,
         f"{percent(OFTEN_BLANK)} of the samples are blank, or their gradient energy is "
         f"{percent(DULL)} of that of real digits or less, in every seed. If only `relu-mean` "
@@ -244,7 +185,7 @@ CLAIMS = (
     Claim(
         "004.5",
         "A deeper decoder makes the reconstructions sharper.",
-        (("baseline", SHARPNESS), ("deeper", SHARPNESS), ("deeper-dropout", SHARPNESS)),
+        {SHARPNESS: ("baseline", "deeper", "deeper-dropout")},
         _rises(SHARPNESS, DEEPER),
         "Every seed is sharper than every seed of the shallower one.",
         "A decoder that is deeper in another way.",
@@ -252,7 +193,7 @@ CLAIMS = (
     Claim(
         "004.6",
         "A deeper decoder's samples remain repetitive.",
-        (("baseline", DIVERSITY), ("deeper", DIVERSITY), ("deeper-dropout", DIVERSITY)),
+        {DIVERSITY: ("baseline", "deeper", "deeper-dropout")},
         lambda found: only_for(
             {f"`{variant}`": max(found(variant, DIVERSITY)) < VARIED for variant in DEEPER.values()}
         ),
@@ -263,7 +204,7 @@ CLAIMS = (
     Claim(
         "004.7",
         "A deeper decoder has a slightly higher KL divergence.",
-        (("baseline", KL), ("deeper", KL), ("deeper-dropout", KL)),
+        {KL: ("baseline", "deeper", "deeper-dropout")},
         _rises(KL, DEEPER),
         "It is higher in every seed.",
         "More seeds.",
@@ -271,11 +212,7 @@ CLAIMS = (
     Claim(
         "004.8",
         "Dropout makes the curve of the training loss unstable.",
-        (
-            ("baseline", TRAIN_INSTABILITY),
-            ("dropout", TRAIN_INSTABILITY),
-            ("dropout", INSTABILITY),
-        ),
+        {TRAIN_INSTABILITY: ("baseline", "dropout"), INSTABILITY: ("dropout",)},
         _rises(TRAIN_INSTABILITY, DROPOUTS),
         "The training loss rises more from epoch to epoch, on average, in every seed.",
         "A look within the epochs.",
@@ -283,7 +220,7 @@ CLAIMS = (
     Claim(
         "004.9",
         "Dropout makes the samples incomplete or noisy.",
-        (("baseline", FRECHET), ("dropout", FRECHET), ("deeper-dropout", FRECHET)),
+        {FRECHET: ("baseline", "dropout", "deeper-dropout")},
         _rises(FRECHET, DROPOUTS),
         "With dropout off, the Fréchet distance is higher in every seed.",
         "Samples that the source may have drawn with dropout on.",
@@ -291,7 +228,7 @@ CLAIMS = (
     Claim(
         "004.10",
         "Dropout alone does not make the samples more diverse.",
-        (("baseline", DIVERSITY), ("dropout", DIVERSITY), ("dropout", RAREST_DIGIT)),
+        {DIVERSITY: ("baseline", "dropout"), RAREST_DIGIT: ("dropout",)},
         _no_more_diverse,
         "Neither the variance of the features nor the share of the rarest digit is higher in "
         "every seed.",
@@ -300,16 +237,16 @@ CLAIMS = (
     Claim(
         "004.11",
         "The optimized configuration's reconstructions are clear throughout.",
-        (("optimized", RECOGNISED), ("optimized", SHARPNESS), ("baseline", SHARPNESS)),
-        lambda found: _clear(found, "optimized"),
+        {RECOGNISED: ("optimized",), SHARPNESS: ("optimized", "baseline")},
+        _clear("optimized"),
         "As 004.3.",
         "Judgement by people.",
     ),
     Claim(
         "004.12",
         "The optimized configuration's samples cover the digits 0 to 9.",
-        (("optimized", RAREST_DIGIT), ("baseline", RAREST_DIGIT), (REAL, RAREST_DIGIT)),
-        lambda found: verdict(min(found("optimized", RAREST_DIGIT)) >= COVERED),
+        {RAREST_DIGIT: ("optimized", "baseline", REAL)},
+        at_least(("", RAREST_DIGIT, "optimized", COVERED)),
         f"Of 10,000 samples the classifier gives each digit {percent(COVERED)} or more, in every "
         "seed.",
         "A classifier that disagrees about the samples of the rarest digit.",
@@ -317,8 +254,12 @@ CLAIMS = (
     Claim(
         "004.13",
         "The optimized configuration converges faster.",
-        (("baseline", LEVEL), ("optimized", LEVEL), ("fast", LEVEL)),
-        _faster,
+        {LEVEL: ("baseline", "optimized", "fast")},
+        ordered(
+            (f"{percent(STABLE)} above the end", SETTLED, "optimized", "baseline"),
+            (f"{LEVEL_NATS} nats", LEVEL, "optimized", "baseline"),
+            word="to",
+        ),
         f"Its validation loss is within {percent(STABLE)} of its end, and at {LEVEL_NATS} nats, at "
         "an earlier epoch than the baseline's, in every seed.",
         "Time in seconds instead of epochs.",
@@ -326,16 +267,19 @@ CLAIMS = (
     Claim(
         "004.14",
         "Samples became better from the first to the last configuration.",
-        (("baseline", FRECHET), ("optimized", FRECHET), (REAL, FRECHET)),
-        lambda found: verdict(below(found("optimized", FRECHET), found("baseline", FRECHET))),
+        {FRECHET: ("baseline", "optimized", REAL)},
+        ordered(("", FRECHET, "optimized", "baseline")),
         "The optimized configuration has a lower Fréchet distance than the baseline in every seed.",
         "Features of another classifier.",
     ),
     Claim(
         "004.15",
         "An LSTM reads the rows better than a simple dense encoder.",
-        (("baseline", NLL), ("dense-encoder", NLL), ("dense-encoder", MSE)),
-        _better_encoder,
+        {NLL: ("baseline", "dense-encoder"), MSE: ("dense-encoder",)},
+        ordered(
+            ("the likelihood", NLL, "baseline", "dense-encoder"),
+            ("the reconstruction", MSE, "baseline", "dense-encoder"),
+        ),
         "With as many parameters, and the same decoder and training, every seed is better than "
         "every seed of the dense encoder.",
         "A dense encoder with more layers, or a convolutional one.",
@@ -343,7 +287,7 @@ CLAIMS = (
     Claim(
         "004.16",
         "The learning rate has much influence on speed and stability.",
-        (("baseline", LEVEL), ("fast", LEVEL), ("fast", INSTABILITY)),
+        {LEVEL: ("baseline", "fast"), INSTABILITY: ("fast",)},
         _rate_matters,
         "Between rates of 0.0005 and 0.001 all seeds differ in the same direction, in the epoch "
         f"that reaches {LEVEL_NATS} nats, the epoch from which on the validation loss stays within "
@@ -353,8 +297,12 @@ CLAIMS = (
     Claim(
         "004.17",
         "The KL divergence keeps the latent space regular and interpolation smooth.",
-        (("baseline", FRECHET), ("no-kl", FRECHET), ("no-kl", JUMP)),
-        _regular,
+        {FRECHET: ("baseline", "no-kl"), JUMP: ("no-kl",)},
+        ordered(
+            ("samples", FRECHET, "baseline", "no-kl"),
+            ("digits between digits", DIGITS_BETWEEN, "no-kl", "baseline"),
+            ("steady paths", JUMP, "baseline", "no-kl"),
+        ),
         "Without it, in every seed: the samples of the prior are worse, fewer middle images of "
         "paths are digits, the paths jump more.",
         "Weights of the divergence between 0 and 1.",
@@ -362,8 +310,18 @@ CLAIMS = (
     Claim(
         "004.18",
         "Too much dropout lowers the quality.",
-        (("baseline", NLL), ("dropout", NLL), ("heavy-dropout", NLL)),
-        _excess,
+        {NLL: ("baseline", "dropout", "heavy-dropout")},
+        ordered(
+            *(
+                (words, quantity, variant, "heavy-dropout")
+                for words, quantity in (
+                    ("the likelihood", NLL),
+                    ("the samples", FRECHET),
+                    ("the reconstruction", MSE),
+                )
+                for variant in ("baseline", "dropout")
+            )
+        ),
         f"Dropout of {HEAVY_DROPOUT} is worse than of 0.3 and than none, in every seed, with "
         "dropout off.",
         "More epochs, which dropout may need.",
@@ -371,8 +329,14 @@ CLAIMS = (
     Claim(
         "004.19",
         "LSTM encoder and convolutional decoder together give diverse samples.",
-        (("baseline", DIVERSITY), ("optimized", DIVERSITY), ("baseline", RAREST_DIGIT)),
-        _diverse,
+        {DIVERSITY: ("baseline", "optimized"), RAREST_DIGIT: ("baseline",)},
+        at_least(
+            *(
+                (f"`{variant}`", quantity, variant, bound)
+                for variant in ("baseline", "optimized")
+                for quantity, bound in ((DIVERSITY, VARIED), (RAREST_DIGIT, COVERED))
+            )
+        ),
         f"{percent(VARIED)} of the variance of real digits in the classifier's features, and "
         f"{percent(COVERED)} of each digit, in every seed.",
         "Another measure of diversity.",
@@ -380,15 +344,15 @@ CLAIMS = (
     Claim(
         "004.20",
         "Trying configurations improved the accuracy of the reconstructions.",
-        (("baseline", RECONSTRUCTION), ("deeper", RECONSTRUCTION), ("fast", RECONSTRUCTION)),
-        ordered(RECONSTRUCTION, *((f"`{variant}`", variant, "baseline") for variant in SEVEN[1:])),
+        {RECONSTRUCTION: ("baseline", "deeper", "fast")},
+        ordered(*((f"`{name}`", RECONSTRUCTION, name, "baseline") for name in SEVEN[1:])),
         "Lower cross-entropy, the source's loss, than the baseline in every seed.",
         "A reason to count the squared error instead, by which none is better.",
     ),
     Claim(
         "004.21",
         "Dropout improves the generalization.",
-        (("deeper", LOSS), ("deeper", TRAIN_LOSS), ("deeper-dropout", LOSS)),
+        {LOSS: ("deeper", "deeper-dropout"), TRAIN_LOSS: ("deeper",)},
         _generalizes,
         "In every seed the negative ELBO of test images is less above that of training images, "
         "dropout off for both, and it is lower.",
