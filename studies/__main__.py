@@ -23,7 +23,7 @@ def _parser() -> program.Parser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, function, help: str, with_study: bool = True) -> program.Parser:
-        parser = commands.add_parser(name, help=help, description=f"{help.capitalize()}.")
+        parser = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
         parser.set_defaults(command=function)
         if with_study:
             names = ", ".join(catalogue.STUDIES)

@@ -60,14 +60,10 @@ def ordered(*cases: tuple[str, Quantity, Row, Row], word: str = "for") -> Callab
         word: What stands before the cases in the verdict.
     """
 
-    def rule(found: Found) -> str:
-        holds: dict[str, bool] = {}
-        for words, quantity, low, high in cases:
-            is_below = below(found(low, quantity), found(high, quantity))
-            holds[words] = holds.get(words, True) and is_below
-        return only_for(holds, word)
+    def is_so(found: Found, quantity: Quantity, low: Row, high: Row) -> bool:
+        return below(found(low, quantity), found(high, quantity))
 
-    return rule
+    return _rule(cases, is_so, word)
 
 
 def at_least(*cases: tuple[str, Quantity, Row, float], word: str = "for") -> Callable[[Found], str]:
@@ -78,10 +74,17 @@ def at_least(*cases: tuple[str, Quantity, Row, float], word: str = "for") -> Cal
         word: What stands before the cases in the verdict.
     """
 
+    def is_so(found: Found, quantity: Quantity, row: Row, bound: float) -> bool:
+        return min(found(row, quantity)) >= bound
+
+    return _rule(cases, is_so, word)
+
+
+def _rule(cases: Sequence[tuple], is_so: Callable[..., bool], word: str) -> Callable[[Found], str]:
     def rule(found: Found) -> str:
         holds: dict[str, bool] = {}
-        for words, quantity, row, bound in cases:
-            holds[words] = holds.get(words, True) and min(found(row, quantity)) >= bound
+        for words, *case in cases:
+            holds[words] = holds.get(words, True) and is_so(found, *case)
         return only_for(holds, word)
 
     return rule

@@ -126,11 +126,7 @@ def recognised(context: Context) -> Numbers:
     """Share of the reconstructions that a classifier gives the label of the original."""
     judge = classifier.load(data.load("mnist"))
     outputs = reconstruct.outputs(context)
-    rows = {
-        MODEL: outputs["model"],
-        "pca": outputs["pca_clipped"],
-        "originals": context.images,
-    }
+    rows = {MODEL: outputs["model"], "pca": outputs["pca_clipped"], "originals": context.images}
     return {
         row: {"recognised": judge.accuracy_on(images, context.dataset.test.labels)}
         for row, images in rows.items()

@@ -212,14 +212,7 @@ SSIM = Quantity("ssim")
 SHARPNESS = Quantity("sharpness")
 RECOGNISED = Quantity("recognised")
 NON_CONSTANT_UNITS = Quantity("non_constant_units")
-QUALITY = (
-    MSE,
-    Quantity("mse", "validation"),
-    SHARPNESS,
-    SSIM,
-    RECOGNISED,
-    NON_CONSTANT_UNITS,
-)
+QUALITY = (MSE, Quantity("mse", "validation"), SHARPNESS, SSIM, RECOGNISED, NON_CONSTANT_UNITS)
 FRECHET = Quantity("frechet")
 CONFIDENT = Quantity("confident")
 RAREST_DIGIT = Quantity("rarest_digit")

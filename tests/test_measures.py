@@ -77,10 +77,10 @@ def test_every_score_of_the_package_is_compared():
 def test_byte_for_each_unit(mlp):
     error = measures.latents(mlp)[MODEL]["mse_of_bytes"]
     low, high = mlp.train_latents.min(axis=0), mlp.train_latents.max(axis=0)
-    live = high > low
+    varying = high > low
     bytes_ = np.zeros(mlp.latents.shape, "uint8")
-    bytes_[:, live] = np.round(
-        255 * ((mlp.latents - low)[:, live] / (high - low)[live]).clip(0, 1)
+    bytes_[:, varying] = np.round(
+        255 * ((mlp.latents - low)[:, varying] / (high - low)[varying]).clip(0, 1)
     ).astype("uint8")
     outputs = mlp.model.decode((low + bytes_ / 255 * (high - low)).astype("float32"))
     assert error == pytest.approx(np.mean((outputs - mlp.images) ** 2), rel=1e-4)

@@ -1,4 +1,4 @@
-"""The commit that records of trainings name."""
+"""The commit that runs and measurements name."""
 
 import subprocess
 

@@ -71,9 +71,7 @@ STUDY = Study(
             "mean squared error per pixel", variants=tuple(NORMALIZED.values()), logarithmic=True
         ),
         Curves(
-            "the same without batch normalization",
-            variants=tuple(PLAIN.values()),
-            logarithmic=True,
+            "the same without batch normalization", variants=tuple(PLAIN.values()), logarithmic=True
         ),
         Dots("test MSE", MSE),
         Dots("instability of the validation loss", INSTABILITY),

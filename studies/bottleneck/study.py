@@ -6,6 +6,7 @@ from statistics import fmean
 
 from keras_ae import recipes
 from keras_ae.options import NOISE_STD, NOISE_SWEEP
+from keras_ae.recipe import Recipe
 from studies.claims import at_least, below, only_for, ordered, percent, verdict
 from studies.found import Found
 from studies.study import Claim, Images, Lines, Study, Table, Variant
@@ -53,14 +54,12 @@ SMALLEST = SOURCES[SIZES[0]]
 DENOISED = {strength: Quantity("denoised", f"{strength:g}") for strength in NOISE_SWEEP}
 OUTLIER_AUROC = {kind: Quantity("outlier_auroc", kind) for kind in OUTLIERS}
 FALL, SETTLED = Quantity("fall_by_epoch_10"), Quantity("epochs_to_settle")
-BYTES = Quantity("mse_of_bytes")
-NEIGHBOURS = Quantity("neighbour_accuracy")
+BYTES, NEIGHBOURS = Quantity("mse_of_bytes"), Quantity("neighbour_accuracy")
 FRECHET_GAUSSIAN = Quantity("frechet", "gaussian")
 FROM_ENCODER, FROM_SCRATCH = Quantity("accuracy_from_encoder"), Quantity("accuracy_from_scratch")
 PCA = {size: Reference("pca", size) for size in SIZES}
 NOISY_INPUT, FILTER = Reference("noisy_input"), Reference("affine_filter")
-FADED, REAL = Reference("faded_pixels"), Reference("real_test_images")
-PCA_SAMPLES = Reference("pca_gaussian")
+FADED, PCA_SAMPLES = Reference("faded_pixels"), Reference("pca_gaussian")
 
 RECOGNISABLE = 0.9  # Share of the reconstructions, with few latents, to be recognised.
 BYTE_COST = 0.01  # Rise of the error by rounding to bytes.
@@ -74,29 +73,20 @@ RARE = 0.02  # Share of the samples that the rarest digit has to have.
 def _variants() -> tuple[Variant, ...]:
     measures = ("summary", "curves", "quality", "recognised", "denoising")
     applications = ("latents", "interpolation", "outliers", "pretraining", "samples")
-    mlp = recipes.get("mlp")
-    short = mlp.override(epochs=EPOCHS)
-    grid = tuple(
-        Variant(
-            name,
-            short.override(
-                latent_dim=size,
-                code_activation=activation,
-                train_noise_std=TRAININGS[training],
-            ),
-            measures,
-        )
+
+    def mlp(activation: str, size: int, **overrides) -> Recipe:
+        recipe = recipes.get("mlp")
+        return recipe.override(latent_dim=size, code_activation=activation, **overrides)
+
+    short = {
+        name: mlp(activation, size, train_noise_std=TRAININGS[training], epochs=EPOCHS)
         for (activation, training, size), name in NAMES.items()
+    }
+    long = {name: mlp(activation, size) for (activation, size), name in LONG.items()}
+    return tuple(
+        Variant(name, recipe, (*measures, *applications) if name in BOTH else measures)
+        for name, recipe in (short | long).items()
     )
-    long = tuple(
-        Variant(
-            name,
-            mlp.override(latent_dim=size, code_activation=activation),
-            (*measures, *applications) if size == SOURCE_SIZE else measures,
-        )
-        for (activation, size), name in LONG.items()
-    )
-    return grid + long
 
 
 def _by_activation(holds: Callable[[str], bool]) -> str:

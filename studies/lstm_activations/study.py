@@ -69,12 +69,7 @@ STUDY = Study(
         _variant("linear-sigmoid-head", "lstm-linear", output_activation="sigmoid"),
         # 784-156-64 has 265,736 parameters, the LSTMs 265,244.
         _variant(
-            "dense-64",
-            "dense",
-            latent_dim=LATENT_DIM,
-            hidden_units=(156,),
-            batch_size=128,
-            l2=0.0,
+            "dense-64", "dense", latent_dim=LATENT_DIM, hidden_units=(156,), batch_size=128, l2=0.0
         ),
     ),
     tables=(
