@@ -99,7 +99,7 @@ MEASURES: dict[str, dict[str, str]] = {
 
 # Words of the rows that need no training; PCA is told apart by its number of components.
 REFERENCES = {
-    "pca": "PCA, {latent_dim} components",
+    "pca": "PCA with {latent_dim} components",
     "mean_image": "mean image",
     "originals": "originals",
     "noisy_input": "noisy input",

@@ -314,7 +314,7 @@ def test_table_has_mean_and_spread_of_the_seeds_and_all_rows(finished):
     mean, deviation = map(float, row.split("|")[3].split("±"))
     assert mean == pytest.approx(statistics.mean(numbers), abs=deviation)
     assert deviation == pytest.approx(statistics.stdev(numbers), rel=0.05)
-    assert "| PCA, 64 components |" in text
+    assert "| PCA with 64 components |" in text
     assert "Incomplete" not in text
 
     rows = list(csv.DictReader(io.StringIO(tables.rows_csv(study, measurements))))
