@@ -3,7 +3,7 @@
 SciPy, scikit-learn and TensorFlow are imported where they are used, so that training does without.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -47,22 +47,6 @@ def structural_similarity(images: np.ndarray, reconstructions: np.ndarray) -> np
     import tensorflow as tf
 
     return tf.image.ssim(images, reconstructions, max_val=1.0).numpy()
-
-
-def gradient_energy(images: np.ndarray) -> np.ndarray:
-    """Returns the sum of squared differences of neighbouring pixels, float64 `[n]`.
-
-    Neighbours are above and beside each other. Blurring an image lowers its energy, so the ratio
-    of the energies of reconstructions and originals says how sharp the reconstructions are: 1 is as
-    sharp as the originals. Noise raises it, so read it beside the error.
-
-    Args:
-        images: `[n, height, width, channels]`.
-    """
-    return sum(
-        np.sum(np.square(np.diff(images, axis=axis)), axis=(1, 2, 3), dtype="float64")
-        for axis in (1, 2)
-    )
 
 
 def bernoulli_cross_entropy(images: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -185,28 +169,3 @@ def auroc(normal: np.ndarray, anomalous: np.ndarray) -> float:
 
     is_anomalous = np.repeat([0, 1], [len(normal), len(anomalous)])
     return float(roc_auc_score(is_anomalous, np.concatenate([normal, anomalous])))
-
-
-def instability(losses: Sequence[float]) -> float:
-    """Returns how much a loss rises from epoch to epoch, relative to its value, on average.
-
-    Epochs in which it falls count as zero: 0 is a loss that never rises, 0.1 one that gains 10 %
-    in a mean epoch.
-
-    Args:
-        losses: Loss of every epoch, above zero, two or more.
-    """
-    losses = np.asarray(losses, "float64")
-    return float(np.mean(np.maximum(losses[1:] / losses[:-1] - 1, 0)))
-
-
-def epochs_to_settle(losses: Sequence[float], tolerance: float = 0.01) -> int:
-    """Returns the epoch, from 1, from which on a loss stays within a share of its last value.
-
-    Args:
-        losses: Loss of every epoch, above zero.
-        tolerance: The share, above which the loss may not be any more.
-    """
-    losses = np.asarray(losses)
-    above = np.flatnonzero(losses > losses[-1] * (1 + tolerance))
-    return int(above[-1]) + 2 if len(above) else 1

@@ -2,9 +2,8 @@
 
 import functools
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
-
-from keras_ae.errors import BadRequest
 
 PROJECT = Path(__file__).parents[1]
 # Follows the commit where the files are no longer those of the commit.
@@ -12,46 +11,30 @@ CHANGED = "+changes"
 
 
 @functools.cache
-def commit(project: Path = PROJECT) -> str | None:
-    """Returns the newest commit that changed `keras_ae/`, as it was at the first call.
+def commit(project: Path = PROJECT, paths: Sequence[str] = ("keras_ae",)) -> str | None:
+    """Returns the newest commit that changed some paths, as it was at the first call.
 
     Args:
-        project: Directory that holds `keras_ae/`.
+        project: Directory that holds the paths.
+        paths: Files, directories or patterns of git, which also match below a directory.
 
     Returns:
         The full hash, followed by `+changes` if files differ from the commit; `None` if this is
         no checkout.
     """
     try:
-        newest = _git(project, "log", "-1", "--format=%H", "--", "keras_ae")
+        newest = _git(project, "log", "-1", "--format=%H", "--", *paths)
         if newest == "":
             return None  # The package lies in some other project's checkout.
-        return newest + (CHANGED if _changes(project) else "")
+        return newest + (CHANGED if changes(project, paths) else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
-def clean_commit(project: Path = PROJECT) -> str:
-    """Returns `commit`, for what must be trained by committed code.
-
-    Raises:
-        BadRequest: If this is no checkout, or `keras_ae/` has changes that are not committed.
-    """
-    found = commit(project)
-    if found is None:
-        raise BadRequest(
-            f"expected a git checkout, since the records name the commit, received {project}"
-        )
-    if found.endswith(CHANGED):
-        raise BadRequest(
-            "expected a checkout whose keras_ae/ is committed, since the records name the commit, "
-            f"received changes in {', '.join(_changes(project))}"
-        )
-    return found
-
-
-def _changes(project: Path) -> list[str]:
-    status = _git(project, "--no-optional-locks", "status", "--porcelain", "--", "keras_ae")
+def changes(project: Path, paths: Sequence[str]) -> list[str]:
+    """Returns the files among some paths of a checkout that differ from its commit."""
+    options = ("--porcelain", "--untracked-files=all")
+    status = _git(project, "--no-optional-locks", "status", *options, "--", *paths)
     return [line.split(maxsplit=1)[1] for line in status.splitlines()]
 
 

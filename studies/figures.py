@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from keras_ae import study_tables
+from studies.found import Found
 from studies.study import Curves, Dots, Images, Lines, Study
 
 PANELS_IN_A_ROW = 2  # More would be too small to read on a page.
 IMAGES_IN_A_ROW = 10
-YARDSTICK_STYLES = ("--", ":", "-.")
+REFERENCE_STYLES = ("--", ":", "-.")
 
 
 def draw(study: Study, measurements: Mapping[str, dict]) -> Figure:
@@ -25,8 +25,9 @@ def draw(study: Study, measurements: Mapping[str, dict]) -> Figure:
     rows = -(-len(study.panels) // columns)
     figure = Figure(figsize=(5.4 * columns, 4.2 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).flatten()
+    found = Found(study, measurements)
     for axes, panel in zip(grid, study.panels, strict=False):
-        _draw(panel, axes, study, measurements)
+        _draw(panel, axes, found, measurements)
         axes.set_title(panel.title, fontsize="medium")
     for axes in grid[len(study.panels) :]:
         axes.axis("off")
@@ -34,24 +35,24 @@ def draw(study: Study, measurements: Mapping[str, dict]) -> Figure:
 
 
 @functools.singledispatch
-def _draw(panel, axes: Axes, study: Study, measurements: Mapping[str, dict]) -> None:
+def _draw(panel, axes: Axes, found: Found, measurements: Mapping[str, dict]) -> None:
     raise TypeError(f"expected a panel, received {panel!r}")
 
 
 @_draw.register
-def _(panel: Curves, axes, study, measurements):
-    arms = [arm for arm in study.arms if arm.startswith(panel.arms)]
-    for trial in study.trials:
-        if trial.arm not in arms or not trial.is_measured(measurements):
+def _(panel: Curves, axes, found, measurements):
+    variants = panel.variants or found.study.names
+    for run in found.study.runs:
+        if run.variant not in variants or not run.is_measured(measurements):
             continue
-        curves = measurements[trial.name]["curves"]
-        colour = _colour(arms.index(trial.arm), len(arms))
+        curves = measurements[run.name]["curves"]
+        colour = _colour(variants.index(run.variant), len(variants))
         for name, style in ((panel.loss, "-"), (f"val_{panel.loss}", "--")):
             if name in curves:
                 epochs = range(1, len(curves[name]) + 1)
                 axes.plot(epochs, curves[name], style, color=colour, linewidth=0.8)
-    for position, arm in enumerate(arms):
-        axes.plot([], [], color=_colour(position, len(arms)), label=arm)
+    for position, variant in enumerate(variants):
+        axes.plot([], [], color=_colour(position, len(variants)), label=variant)
     if panel.logarithmic:
         axes.set_yscale("log")
     axes.set(xlabel="epoch (dashed: validation)")
@@ -61,17 +62,16 @@ def _(panel: Curves, axes, study, measurements):
 
 
 @_draw.register
-def _(panel: Dots, axes, study, measurements):
-    measured = study_tables.values(study, measurements)
-    arms = [arm for arm in study.arms if arm.startswith(panel.arms)]
-    series = {panel.label: (panel.measure, "o", "C0", "full")}
+def _(panel: Dots, axes, found, measurements):
+    variants = panel.variants or found.study.names
+    series = {panel.label: (panel.quantity, "o", "C0", "full")}
     series |= {
-        label: (measure, "D", f"C{number}", "none")
-        for number, (label, measure) in enumerate(panel.beside.items(), start=1)
+        label: (quantity, "D", f"C{number}", "none")
+        for number, (label, quantity) in enumerate(panel.beside.items(), start=1)
     }
-    for label, (measure, marker, colour, fill) in series.items():
-        for position, arm in enumerate(arms):
-            numbers = measured[arm].get(measure, [])
+    for label, (quantity, marker, colour, fill) in series.items():
+        for position, variant in enumerate(variants):
+            numbers = found.values(variant, quantity)
             axes.plot(
                 [position] * len(numbers),
                 numbers,
@@ -81,13 +81,12 @@ def _(panel: Dots, axes, study, measurements):
                 alpha=0.7,
                 label=label if position == 0 else "",
             )
-    compared = study_tables.yardsticks(study, measurements, panel.arms)
-    shown = {name: row[panel.measure] for name, row in compared.items() if panel.measure in row}
-    for number, (name, value) in enumerate(shown.items()):
-        style = YARDSTICK_STYLES[number % len(YARDSTICK_STYLES)]
-        axes.axhline(value, linestyle=style, color=f"C{1 + number % 9}", label=name)
-    axes.set_xticks(range(len(arms)), arms, rotation=30, ha="right", fontsize="small")
-    axes.set_xlim(-0.5, len(arms) - 0.5)
+    shown = _references(found, panel)
+    for number, (reference, value) in enumerate(shown.items()):
+        style = REFERENCE_STYLES[number % len(REFERENCE_STYLES)]
+        axes.axhline(value, linestyle=style, color=f"C{1 + number % 9}", label=reference.words)
+    axes.set_xticks(range(len(variants)), variants, rotation=30, ha="right", fontsize="small")
+    axes.set_xlim(-0.5, len(variants) - 0.5)
     axes.margins(y=0.1)
     if panel.from_zero:
         axes.set_ylim(0, axes.get_ylim()[1])
@@ -99,64 +98,67 @@ def _(panel: Dots, axes, study, measurements):
 
 
 @_draw.register
-def _(panel: Lines, axes, study, measurements):
-    measured = study_tables.values(study, measurements)
-    sizes = {trial.arm: trial.recipe.arguments["latent_dim"] for trial in study.trials}
-    for number, (label, beginning) in enumerate(panel.groups.items()):
+def _(panel: Lines, axes, found, measurements):
+    dimensions = {variant.name: variant.latent_dim for variant in found.study.variants}
+    for number, (label, variants) in enumerate(panel.groups.items()):
         points = sorted(
-            (sizes[arm], np.mean(measured[arm][panel.measure]), measured[arm][panel.measure])
-            for arm in study.arms
-            if arm.startswith(beginning) and panel.measure in measured[arm]
+            (dimensions[variant], found.values(variant, panel.quantity)) for variant in variants
         )
+        points = [(dimension, numbers) for dimension, numbers in points if numbers]
         axes.plot(
-            [size for size, _, _ in points],
-            [mean for _, mean, _ in points],
+            [dimension for dimension, _ in points],
+            [np.mean(numbers) for _, numbers in points],
             color=f"C{number}",
             label=label,
         )
-        for size, _, numbers in points:
-            axes.plot([size] * len(numbers), numbers, ".", color=f"C{number}")
-    ticks = sorted(set(sizes.values()))
-    compared = study_tables.yardsticks(study, measurements)
-    projections = [
-        (size, compared.get(study_tables.pca_name(size), {}).get(panel.measure)) for size in ticks
-    ]
-    projections = [(size, value) for size, value in projections if value is not None]
+        for dimension, numbers in points:
+            axes.plot([dimension] * len(numbers), numbers, ".", color=f"C{number}")
+    shown = _references(found, panel)
+    projections = sorted(
+        (reference.latent_dim, value)
+        for reference, value in shown.items()
+        if reference.latent_dim is not None
+    )
     if projections:
         axes.plot(*zip(*projections, strict=True), "k:", label="PCA")
-    others = {
-        name: row[panel.measure]
-        for name, row in compared.items()
-        if panel.measure in row and not name.startswith("PCA")
-    }
-    for style, (name, value) in zip(YARDSTICK_STYLES, others.items(), strict=False):
-        axes.axhline(value, linestyle=style, color="grey", label=name)
+    others = [reference for reference in shown if reference.latent_dim is None]
+    for style, reference in zip(REFERENCE_STYLES, others, strict=False):
+        axes.axhline(shown[reference], linestyle=style, color="grey", label=reference.words)
+    ticks = sorted(set(dimensions.values()))
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, map(str, ticks))
-    axes.set(xlabel="units of the code")
+    axes.set(xlabel="latent dimension")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
 
 
 @_draw.register
-def _(panel: Images, axes, study, measurements):
+def _(panel: Images, axes, found, measurements):
+    variants = panel.variants or found.study.names
     rows = {}
-    for trial in study.trials:
-        if trial.arm.startswith(panel.arms) and trial.is_measured(measurements):
-            images = measurements[trial.name].get("images")
-            if images is not None and trial.arm not in rows:
+    for run in found.study.runs:
+        if run.variant in variants and run.is_measured(measurements):
+            images = measurements[run.name].get("images")
+            if images is not None and run.variant not in rows:
                 if panel.kind == "reconstructions":
                     rows.setdefault("original", unpack(images["originals"]))
                 if panel.kind in images:
-                    rows[trial.arm] = unpack(images[panel.kind])
+                    rows[run.variant] = unpack(images[panel.kind])
     axes.axis("off")
     if not rows:
         return
     picture = np.block([list(images[:IMAGES_IN_A_ROW]) for images in rows.values()])
     axes.imshow(255 - picture, cmap="gray", vmin=0, vmax=255, aspect="equal")
+    height = picture.shape[0] // len(rows)
     for position, label in enumerate(rows):
-        axes.text(-4, 28 * position + 14, label, ha="right", va="center", fontsize="small")
+        middle = height * (position + 0.5)
+        axes.text(-4, middle, label, ha="right", va="center", fontsize="small")
+
+
+def _references(found: Found, panel: Dots | Lines) -> dict:
+    measured = found.references(panel.variants).items()
+    return {row: numbers[panel.quantity] for row, numbers in measured if panel.quantity in numbers}
 
 
 def _legend_beside(axes: Axes) -> None:

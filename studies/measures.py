@@ -1,24 +1,25 @@
 """What studies measure of a trained model: functions from a run to numbers.
 
-Each returns numbers by measure, by row. The row `model` is the model; the others are yardsticks, in
-the words of a table. Everything is measured on the test split unless the name says otherwise.
+Each returns numbers by row and measure, in the words of `vocabulary`; a measure with conditions has
+a number for each of them. Everything is of the test split unless the condition says otherwise.
 """
 
 import base64
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 
-from keras_ae import classifier, data, metrics, scores, training
-from keras_ae.evaluation.context import Context, denoise, elbo, generate, history, latent, reconstruct
-from studies.tables import MODEL, pca_name
+from keras_ae import data, metrics
+from keras_ae.errors import check_known
+from keras_ae.evaluation import classifier, scores
+from keras_ae.evaluation.context import Context
+from keras_ae.evaluation.stages import denoise, elbo, generate, history, latent, reconstruct
+from keras_ae.training.fit import build
+from studies.vocabulary import ANOMALY_SCORES, MODEL, OUTLIERS, Numbers
 
-Numbers = dict[str, dict[str, float]]
-
-MEAN_IMAGE = "mean image"
 SAMPLES_KEPT = 20
 PATHS = 1000
 PATH_STEPS = 8
@@ -27,35 +28,78 @@ LABELLED_EPOCHS = 30
 LINEARITY_PAIRS = 2000
 
 
+_SCORES = scores.SCORES | scores.VARIATIONAL_SCORES
+for _name in ANOMALY_SCORES:
+    check_known("anomaly score", _name, _SCORES)
+
+
+def gradient_energy(images: np.ndarray) -> np.ndarray:
+    """Returns the sum of squared differences of neighbouring pixels, float64 `[n]`.
+
+    Neighbours are above and beside each other. Blurring an image lowers its energy, so the ratio
+    of the energies of reconstructions and originals says how sharp the reconstructions are: 1 is as
+    sharp as the originals. Noise raises it, so read it beside the error.
+
+    Args:
+        images: `[n, height, width, channels]`.
+    """
+    return sum(
+        np.sum(np.square(np.diff(images, axis=axis)), axis=(1, 2, 3), dtype="float64")
+        for axis in (1, 2)
+    )
+
+
+def instability(losses: Sequence[float]) -> float:
+    """Returns how much a loss rises from epoch to epoch, relative to its value, on average.
+
+    Epochs in which it falls count as zero: 0 is a loss that never rises, 0.1 one that gains 10 %
+    in a mean epoch.
+
+    Args:
+        losses: Loss of every epoch, above zero, two or more.
+    """
+    losses = np.asarray(losses, "float64")
+    return float(np.mean(np.maximum(losses[1:] / losses[:-1] - 1, 0)))
+
+
+def epochs_to_settle(losses: Sequence[float], tolerance: float = 0.01) -> int:
+    """Returns the epoch, from 1, from which on a loss stays within a share of its last value.
+
+    Args:
+        losses: Loss of every epoch, above zero.
+        tolerance: The share, above which the loss may not be any more.
+    """
+    losses = np.asarray(losses)
+    above = np.flatnonzero(losses > losses[-1] * (1 + tolerance))
+    return int(above[-1]) + 2 if len(above) else 1
+
+
 def summary(context: Context) -> Numbers:
-    """What every run has in its `metrics.json`, see `evaluation.summarize`."""
+    """What every run has in its `metrics.json`, see `keras_ae.summary`."""
     found = json.loads(context.run.metrics.read_text(encoding="utf-8"))
-    pca = pca_name(context.model.latent_dim)
-    numbers: Numbers = {MODEL: {}, pca: {}, MEAN_IMAGE: {}}
+    numbers: Numbers = {MODEL: {"parameters": context.model.count_params()}}
+    references = {"pca_mse": "pca", "mean_image_mse": "mean_image"}
     for split, values in found.items():
-        prefix = "" if split == "test" else f"{split}_"
         for name, value in values.items():
-            row = {"pca_mse": pca, "mean_image_mse": MEAN_IMAGE}.get(name, MODEL)
-            numbers[row][prefix + (name if row == MODEL else "mse")] = value
-    numbers[MODEL]["parameters"] = context.model.count_params()
+            row, measure = (references[name], "mse") if name in references else (MODEL, name)
+            by_split = numbers.setdefault(row, {}).setdefault(measure, {})
+            by_split["" if split == "test" else split] = value
     return numbers
 
 
 def curves(context: Context) -> Numbers:
     """What the losses of the epochs say about convergence."""
     found = history.read(context.run)
-    losses = found.get("val_loss", found["loss"])
-    fall = found["loss"][0] - found["loss"][-1]
+    loss, validation = found["loss"], found["val_loss"]
     numbers = {
-        "instability": metrics.instability(losses),
-        "train_instability": metrics.instability(found["loss"]),
-        "epochs_to_settle": metrics.epochs_to_settle(losses),
-        "fall_by_epoch_10": (found["loss"][0] - found["loss"][:10][-1]) / fall,
+        "instability": {"validation": instability(validation), "train": instability(loss)},
+        "epochs_to_settle": {"": epochs_to_settle(validation)},
+        "fall_by_epoch_10": (loss[0] - loss[:10][-1]) / (loss[0] - loss[-1]),
     }
     if context.is_variational:
         reconstruction, kl = found["val_reconstruction_loss"], found["val_kl_loss"]
+        numbers["epochs_to_settle"]["reconstruction"] = epochs_to_settle(reconstruction)
         numbers |= {
-            "reconstruction_epochs_to_settle": metrics.epochs_to_settle(reconstruction),
             "reconstruction_above_end_at_20": reconstruction[:20][-1] / reconstruction[-1] - 1,
             "kl_first": kl[0],
             "kl_last": kl[-1],
@@ -67,16 +111,12 @@ def curves(context: Context) -> Numbers:
 def quality(context: Context) -> Numbers:
     """Errors that see more than single pixels, and sharpness."""
     outputs = reconstruct.outputs(context)
-    energy = metrics.gradient_energy(context.images).sum()
-    rows = {
-        MODEL: "model",
-        pca_name(context.model.latent_dim): "pca_clipped",
-        MEAN_IMAGE: "mean_image",
-    }
+    energy = gradient_energy(context.images).sum()
+    rows = {MODEL: "model", "pca": "pca_clipped", "mean_image": "mean_image"}
     return {
         row: {
             "ssim": float(metrics.structural_similarity(context.images, outputs[name]).mean()),
-            "sharpness": float(metrics.gradient_energy(outputs[name]).sum() / energy),
+            "sharpness": float(gradient_energy(outputs[name]).sum() / energy),
         }
         for row, name in rows.items()
     }
@@ -86,11 +126,7 @@ def recognised(context: Context) -> Numbers:
     """Share of the reconstructions that a classifier gives the label of the original."""
     judge = classifier.load(data.load("mnist"))
     outputs = reconstruct.outputs(context)
-    rows = {
-        MODEL: outputs["model"],
-        pca_name(context.model.latent_dim): outputs["pca_clipped"],
-        "originals": context.images,
-    }
+    rows = {MODEL: outputs["model"], "pca": outputs["pca_clipped"], "originals": context.images}
     return {
         row: {"recognised": judge.accuracy_on(images, context.dataset.test.labels)}
         for row, images in rows.items()
@@ -99,33 +135,28 @@ def recognised(context: Context) -> Numbers:
 
 def denoising(context: Context) -> Numbers:
     """Error against the clean originals after noise of each strength was added."""
-    rows = {
-        MODEL: "model",
-        pca_name(context.model.latent_dim): "pca",
-        "Wiener filter": "wiener",
-        "noisy input": "noisy",
-    }
-    _, sweep = denoise.run(context).tables["sweep"]
+    rows = {MODEL: "model", "pca": "pca", "affine_filter": "affine", "noisy_input": "noisy"}
+    sweep = denoise.measure(context).sweep
     return {
-        row: {f"denoised_{strength}": found[f"{name}_mse"] for strength, found in sweep.items()}
+        row: {"denoised": {strength: found["mse"][name] for strength, found in sweep.items()}}
         for row, name in rows.items()
     }
 
 
-def codes(context: Context) -> Numbers:
-    """What the codes say about the labels, and whether a byte is enough for a unit."""
-    lowest, highest = context.train_codes.min(axis=0), context.train_codes.max(axis=0)
+def latents(context: Context) -> Numbers:
+    """What the latents say about the labels, and whether a byte is enough for a unit."""
+    lowest, highest = context.train_latents.min(axis=0), context.train_latents.max(axis=0)
     steps = np.maximum(highest - lowest, 1e-12) / 255
-    levels = np.round((context.codes - lowest) / steps).clip(0, 255)
+    levels = np.round((context.latents - lowest) / steps).clip(0, 255)
     outputs = context.model.decode((lowest + levels * steps).astype("float32"))
-    labels = latent.label_rows(context)
+    labels = latent.measure(context)
     accuracy = "neighbour_accuracy"
     return {
         MODEL: {
             accuracy: labels["model"][accuracy],
             "mse_of_bytes": float(metrics.mean_squared_error(context.images, outputs).mean()),
         },
-        pca_name(context.model.latent_dim): {accuracy: labels["pca"][accuracy]},
+        "pca": {accuracy: labels["pca"][accuracy]},
     }
 
 
@@ -136,7 +167,7 @@ def interpolation(context: Context) -> Numbers:
     the pixels. Digits on the way: share of the two middle images of each path that the classifier
     is sure of.
     """
-    rng = np.random.default_rng(context.settings.seed)
+    rng = np.random.default_rng(context.options.seed)
     first, second = rng.permutation(len(context.images))[: 2 * PATHS].reshape(2, -1)
     labels = context.dataset.test.labels
     differ = labels[first] != labels[second]
@@ -148,11 +179,11 @@ def interpolation(context: Context) -> Numbers:
         return starts + fractions.reshape(shape) * (ends - starts)
 
     middle = slice(PATH_STEPS // 2 - 1, PATH_STEPS // 2 + 1)
-    ways = between(context.codes[first], context.codes[second])
-    decoded = context.model.decode(ways.reshape(-1, context.model.latent_dim))
+    lines = between(context.latents[first], context.latents[second])
+    decoded = context.model.decode(lines.reshape(-1, context.model.latent_dim))
     paths = {
-        MODEL: decoded.reshape(*ways.shape[:2], *context.images.shape[1:]),
-        "faded pixels": between(context.images[first], context.images[second]),
+        MODEL: decoded.reshape(*lines.shape[:2], *context.images.shape[1:]),
+        "faded_pixels": between(context.images[first], context.images[second]),
     }
     judge = classifier.load(data.load("mnist"))
     numbers: Numbers = {}
@@ -170,14 +201,14 @@ def interpolation(context: Context) -> Numbers:
 
 
 def outliers(context: Context) -> Numbers:
-    """Scores of images that are no digits, beside those of the test images.
+    """Errors of images that are no digits, beside those of the test images.
 
-    Of each kind, the AUROC and how many times the median score of the test images the median is.
+    Of each kind, the AUROC, and the median error in multiples of that of the test images.
     """
     images = context.images
-    rng = np.random.default_rng(context.settings.seed)
+    rng = np.random.default_rng(context.options.seed)
     order = rng.permutation(images[0].size)
-    strange = {
+    made = {
         "inverted": 1 - images,
         "upside_down": images[:, ::-1],
         "shuffled": images.reshape(len(images), -1)[:, order].reshape(images.shape),
@@ -185,34 +216,35 @@ def outliers(context: Context) -> Numbers:
         "blank": np.zeros_like(images),
     }
     numbers: Numbers = {}
-    for row, score in ((MODEL, scores.model), (pca_name(context.model.latent_dim), scores.pca)):
+    for row, score in ((MODEL, scores.model_score), ("pca", scores.pca_error)):
         own = score(context.model, context.train_images, images)
-        numbers[row] = {}
-        for kind, others in strange.items():
-            found = score(context.model, context.train_images, others)
-            numbers[row][f"auroc_{kind}"] = metrics.auroc(own, found)
-            numbers[row][f"times_{kind}"] = float(np.median(found) / np.median(own))
+        found = {kind: score(context.model, context.train_images, made[kind]) for kind in OUTLIERS}
+        numbers[row] = {
+            "outlier_auroc": {kind: metrics.auroc(own, others) for kind, others in found.items()},
+            "outlier_ratio": {
+                kind: float(np.median(others) / np.median(own)) for kind, others in found.items()
+            },
+        }
     return numbers
 
 
 def anomaly(context: Context) -> Numbers:
-    """AUROC of every score for the classes that the model was not trained on, by split.
-
-    The measures are called `auroc_<score>` and `validation_auroc_<score>`.
-    """
+    """AUROC of every score for the classes that the model was not trained on, by split."""
     whole = data.load(context.recipe.dataset)
-    splits = {"": whole.test, "validation_": whole.validation}
+    splits = {"anomaly_auroc": whole.test, "validation_anomaly_auroc": whole.validation}
     # Both at once: most of the cost of some scores is to learn what is normal.
     images = data.to_float(np.concatenate([split.images for split in splits.values()]))
-    judges = scores.SCORES | (scores.VARIATIONAL_SCORES if context.is_variational else {})
-    found = {}
-    for name, score in judges.items():
-        values = score(context.model, context.train_images, images)
-        for prefix, split in splits.items():
-            own, values = values[: len(split)], values[len(split) :]
-            strange = ~np.isin(split.labels, context.recipe.train_classes)
-            found[f"{prefix}auroc_{name}"] = metrics.auroc(own[~strange], own[strange])
-    return {MODEL: found}
+    applicable = scores.SCORES | (scores.VARIATIONAL_SCORES if context.is_variational else {})
+    found: Numbers = {MODEL: {measure: {} for measure in splits}}
+    for name in ANOMALY_SCORES:
+        if name not in applicable:
+            continue
+        values = applicable[name](context.model, context.train_images, images)
+        of_splits = np.split(values, [len(whole.test)])
+        for (measure, split), own in zip(splits.items(), of_splits, strict=True):
+            unseen = ~np.isin(split.labels, context.recipe.train_classes)
+            found[MODEL][measure][name] = metrics.auroc(own[~unseen], own[unseen])
+    return found
 
 
 def pretraining(context: Context) -> Numbers:
@@ -224,7 +256,7 @@ def pretraining(context: Context) -> Numbers:
     images, labels = context.train_images[:count], context.dataset.train.labels[:count]
     encoders = {
         "accuracy_from_encoder": context.model.encoder,
-        "accuracy_from_scratch": training.build(context.recipe).encoder,
+        "accuracy_from_scratch": build(context.recipe).encoder,
     }
     found = {}
     for name, encoder in encoders.items():
@@ -262,55 +294,53 @@ def linearity(context: Context) -> Numbers:
     deviation = np.sum(np.square(middle - (one + other) / 2))
     return {
         MODEL: {"nonlinearity": float(deviation / np.sum(np.square((one - other) / 2)))},
-        pca_name(context.model.latent_dim): {"nonlinearity": 0.0},
+        "pca": {"nonlinearity": 0.0},
     }
 
 
 def bounds(context: Context) -> Numbers:
-    """Bounds on the likelihood, and the use of the code, of a variational model."""
-    tables = {name: rows for name, (_, rows) in elbo.run(context).tables.items()}
+    """Bounds on the likelihood, and the use of the latents, of a variational model."""
+    measured = elbo.measure(context)
     floor = float(metrics.bernoulli_entropy(context.images).mean())
     return {
         MODEL: {
-            "nll": tables["bounds"]["binarized_first"]["nll"],
-            "active_units": tables["use"]["model"]["active_units"],
-            "excess_bce": tables["bounds"]["grey_all"]["reconstruction"] - floor,
+            "nll": measured.bounds["binarized_first"]["nll"],
+            "active_units": int(measured.active.sum()),
+            "excess_bce": measured.bounds["grey_all"]["reconstruction"] - floor,
         },
-        "perfect reconstruction": {"reconstruction_loss": floor, "excess_bce": 0.0},
+        "perfect_reconstruction": {"reconstruction_loss": floor, "excess_bce": 0.0},
     }
 
 
 def samples(context: Context) -> Numbers:
-    """What a classifier makes of generated images, and how they look beside real ones.
+    """What a classifier says of generated images, and how they look beside real ones.
 
-    A plain autoencoder has no prior; a mixture of Gaussians fitted to the codes stands in for it.
+    A plain autoencoder has no prior; a mixture of Gaussians fitted to the latents stands in for it.
     Blank: share of the images without a pixel above 0.5. Diversity: total variance of the
     classifier's features, as a share of that of the real images.
     """
-    tables = {name: rows for name, (_, rows) in generate.run(context).tables.items()}
+    measured = generate.measure(context)
+    quality = measured.quality
     own = "prior" if context.is_variational else "mixture"
-    rows = {MODEL: own, "real test images": "real_test", "PCA with a Gaussian": "pca_gaussian"}
+    rows = {MODEL: own, "real_test_images": "real_test", "pca_gaussian": "pca_gaussian"}
     numbers: Numbers = {
-        row: {
-            **tables["quality"][name],
-            "rarest_digit": min(shares[f"{name}_share"] for shares in tables["classes"].values()),
-        }
+        row: {**quality.rows[name], "rarest_digit": float(quality.shares[name].min())}
         for row, name in rows.items()
     }
     if context.is_variational:
-        drawn = context.model.sample(generate.SAMPLES, context.settings.seed)
-        numbers[MODEL] |= _look(drawn, context.images)
-        numbers["real test images"] |= _look(context.images, context.images)
+        numbers[MODEL] |= _look(measured.samples["prior"], context.images)
+        numbers["real_test_images"] |= _look(context.images, context.images)
     else:
         # The kind of density that the samples of PCA have.
-        numbers[MODEL]["frechet_gaussian"] = tables["quality"]["gaussian"]["frechet"]
+        one_gaussian = quality.rows["gaussian"]["frechet"]
+        numbers[MODEL]["frechet"] = {"": numbers[MODEL]["frechet"], "gaussian": one_gaussian}
     return numbers
 
 
 def _look(images: np.ndarray, real: np.ndarray) -> dict[str, float]:
     judge = classifier.load(data.load("mnist"))
     variances = [judge(some)[0].var(axis=0, dtype="float64").sum() for some in (images, real)]
-    energies = [metrics.gradient_energy(some).mean() for some in (images, real)]
+    energies = [gradient_energy(some).mean() for some in (images, real)]
     return {
         "blank": float(np.mean(images.max(axis=(1, 2, 3)) <= 0.5)),
         "diversity": float(variances[0] / variances[1]),
@@ -326,7 +356,7 @@ MEASURES: dict[str, Callable[[Context], Numbers]] = {
         quality,
         recognised,
         denoising,
-        codes,
+        latents,
         interpolation,
         outliers,
         anomaly,
@@ -339,11 +369,11 @@ MEASURES: dict[str, Callable[[Context], Numbers]] = {
 
 
 def pictures(context: Context) -> dict[str, str]:
-    """Returns images to draw, packed: the first of each digit, what comes back, and samples."""
+    """Returns images to draw, packed: the first of each digit, reconstructions, and samples."""
     shown = context.first_of_classes
     found = {"originals": context.images[shown], "reconstructions": context.reconstructions[shown]}
     if context.is_variational:
-        found["samples"] = context.model.sample(SAMPLES_KEPT, context.settings.seed)
+        found["samples"] = context.model.sample(SAMPLES_KEPT, context.options.seed)
     return {name: pack(images) for name, images in found.items()}
 
 

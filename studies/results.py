@@ -1,126 +1,141 @@
-"""The parts of RESULTS.md that come from measurements, without TensorFlow."""
+"""The measured parts of RESULTS.md and of the studies' pages, without TensorFlow."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
-from studies.claims import CLAIMS, FAILS, HOLDS, NOT_YET, UNTESTED, Claim, Found
-from studies.claims.claim import NotMeasured
 from keras_ae.errors import BadRequest
 from keras_ae.files import write_text
-from keras_ae.runs import RUNS, StudyFiles
-from studies.declared import STUDIES, Study
-from studies.tables import lines, spread
+from studies.catalogue import CLAIMS, STUDIES
+from studies.claims import FAILS, HOLDS, NOT_YET, UNTESTED, judge
+from studies.found import Found, NotMeasured
+from studies.pages import markdown_table, with_parts
+from studies.store import ROOT, StudyFiles
+from studies.study import Claim, Study
+from studies.tables import spread
 
 RESULTS = Path("RESULTS.md")
-COMMAND = "python evaluate.py --results"
+COMMAND = "python -m studies results"
 
 
-def write(path: Path = RESULTS, root: Path = RUNS / "studies") -> dict[str, str]:
-    """Writes the measured parts of RESULTS.md anew; the words around them stay.
+def write(project: Path = Path()) -> dict[str, str]:
+    """Writes the measured parts of all pages anew; the words around them stay.
 
     Args:
-        path: The file.
-        root: Directory of all studies.
+        project: Directory that holds RESULTS.md and `studies/`.
 
     Returns:
         The verdict by the name of the claim.
 
     Raises:
-        BadRequest: If the file is not there, or lacks the place of a part.
+        BadRequest: If a page is not there, or lacks the place of a part. Nothing is written then.
     """
-    if not path.is_file():
-        raise BadRequest(f"expected {path} in this directory, received none")
-    found = {name: Found(study, StudyFiles(name, root).read()) for name, study in STUDIES.items()}
-    verdicts = {name: claim.judge(found[claim.study]) for name, claim in CLAIMS.items()}
-    parts = {"verdicts": _overview(verdicts), "untested claims": _untested()}
+    files = {name: StudyFiles(name, project / ROOT) for name in STUDIES}
+    found = {name: Found(study, files[name].read()) for name, study in STUDIES.items()}
+    verdicts = {name: judge(claim, found[study.name]) for name, (study, claim) in CLAIMS.items()}
+    pages = {
+        project / RESULTS: {
+            "studies": _studies(verdicts),
+            "verdicts": _overview(verdicts),
+            "untested claims": _untested(),
+        }
+    }
     for name, study in STUDIES.items():
-        parts[name] = _section(study, found[name], verdicts, root)
-    write_text(path, with_parts(path.read_text(encoding="utf-8"), parts, COMMAND))
+        pages[files[name].page] = {
+            "study": _introduction(study, files[name]),
+            "claims": _claims(study, found[name], verdicts),
+        }
+    texts = {path: with_parts(_read(path), parts, COMMAND) for path, parts in pages.items()}
+    for path, text in texts.items():
+        write_text(path, text)
     return verdicts
 
 
-def with_parts(text: str, parts: dict[str, str], command: str) -> str:
-    """Returns `text` with each part replaced, which lies between two comments.
+def _read(path: Path) -> str:
+    if not path.is_file():
+        raise BadRequest(f"expected {path} in this directory, received none")
+    return path.read_text(encoding="utf-8")
 
-    Args:
-        text: Markdown with the comments `name: written by command` and `end of name`.
-        parts: New contents by name.
-        command: What writes them.
 
-    Raises:
-        BadRequest: If a comment is missing.
-    """
-    for name, content in parts.items():
-        begin = f"<!-- {name}: written by {command} -->\n"
-        end = f"<!-- end of {name} -->\n"
-        if text.count(begin) != 1 or text.count(end) != 1:
-            raise BadRequest(f"expected the lines {begin!r} and {end!r} once each, received others")
-        before, rest = text.split(begin)
-        _, after = rest.split(end)
-        text = before + begin + content.rstrip("\n") + "\n" + end + after
-    return text
+def _link(study: Study, claim: str = "") -> str:
+    anchor = "#" + claim.replace(".", "") if claim else ""
+    return f"[{study.name}]({StudyFiles(study.name).page.as_posix()}{anchor})"
+
+
+def _counts(verdicts: Iterable[str]) -> str:
+    in_part = "holds only in part"
+    plurals = {
+        HOLDS: "hold",
+        FAILS: "do not hold",
+        in_part: "hold only in part",
+        NOT_YET: "are not yet measured",
+    }
+    kinds = Counter(verdict if verdict in plurals else in_part for verdict in verdicts)
+    return ", ".join(
+        f"{count} {kind if count == 1 else plurals[kind]}" for kind, count in kinds.most_common()
+    )
+
+
+def _studies(verdicts: dict[str, str]) -> str:
+    rows = [
+        [_link(study), study.question, _counts(verdicts[claim.name] for claim in study.claims)]
+        for study in STUDIES.values()
+    ]
+    return markdown_table(["study", "question", "claims"], rows)
 
 
 def _overview(verdicts: dict[str, str]) -> str:
-    plurals = {HOLDS: "hold", FAILS: "do not hold", NOT_YET: "are not yet measured"}
-    kinds = Counter(plurals.get(verdict, "hold only in part") for verdict in verdicts.values())
-    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     rows = [
-        [name, claim.words, f"[{claim.study}](#{claim.study})", f"**{verdicts[name]}**"]
-        for name, claim in CLAIMS.items()
+        [f"{name} {claim.words}", f"**{verdicts[name]}**", _link(study, name)]
+        for name, (study, claim) in CLAIMS.items()
     ]
-    return f"Of {len(CLAIMS)} claims, {counts}. {len(UNTESTED)} more cannot be tested.\n\n" + lines(
-        ["claim", "in our words", "study", "verdict"], rows
+    return (
+        f"Of {len(CLAIMS)} claims, {_counts(verdicts.values())}. "
+        f"{len(UNTESTED)} more cannot be tested.\n\n"
+        + markdown_table(["claim", "verdict", "study"], rows)
     )
-
-
-def _section(study: Study, found: Found, verdicts: dict[str, str], root: Path) -> str:
-    directory = StudyFiles(study.name, root)
-    parts = [study.protocol]
-    if directory.figure.is_file():
-        parts.append(f"![{study.question}]({directory.figure.as_posix()})")
-    rows = [
-        [
-            name,
-            claim.words,
-            _numbers(claim, study, found),
-            f"**{verdicts[name]}**",
-            claim.test,
-            claim.change,
-        ]
-        for name, claim in CLAIMS.items()
-        if claim.study == study.name
-    ]
-    header = ["claim", "in our words", "measured", "verdict", "it holds if"]
-    parts.append(lines([*header, "what would change our mind"], rows))
-    parts.append(
-        f"All numbers: [table]({directory.table.as_posix()}), a row for each training in "
-        f"[table.csv]({directory.rows.as_posix()})."
-    )
-    return "\n\n".join(parts)
-
-
-def _numbers(claim: Claim, study: Study, found: Found) -> str:
-    headings = {
-        measure: heading for table in study.tables for measure, heading in table.columns.items()
-    }
-    shown, seeds = [], set()
-    for measure, rows in claim.shown.items():
-        cells = []
-        for row in rows:
-            try:
-                numbers = found(row, measure)
-            except NotMeasured:
-                return NOT_YET
-            if row in study.arms:
-                seeds.add(len(numbers))
-                row = f"`{row}`"
-            cells.append(f"{row} {spread(numbers)}")
-        shown.append(f"{headings[measure]}: {'; '.join(cells)}")
-    fewest_to_most = " to ".join(map(str, sorted({min(seeds), max(seeds)})))
-    return "<br>".join([*shown, f"n = {fewest_to_most}"])
 
 
 def _untested() -> str:
     rows = [[untested.source, untested.words, untested.reason] for untested in UNTESTED]
-    return lines(["source", "claim in our words", "why it cannot be tested"], rows)
+    return markdown_table(["source", "claim", "why it cannot be tested"], rows)
+
+
+def _introduction(study: Study, files: StudyFiles) -> str:
+    parts = [f"**{study.question}**", study.protocol]
+    if files.figure.is_file():
+        parts.append(f"![{study.question}]({files.figure.name})")
+    parts.append(
+        f"All numbers: [table]({files.table.name}); a row for each run: "
+        f"[{files.rows.name}]({files.rows.name})."
+    )
+    return "\n\n".join(parts)
+
+
+def _claims(study: Study, found: Found, verdicts: dict[str, str]) -> str:
+    return "\n\n".join(
+        f"### {claim.name}\n\n"
+        f"{claim.words} **{verdicts[claim.name][0].upper()}{verdicts[claim.name][1:]}.**\n\n"
+        f"- Rule: {claim.test}\n"
+        f"- Measured: {_numbers(claim, found)}\n"
+        f"- What would change it: {claim.change}"
+        for claim in study.claims
+    )
+
+
+def _numbers(claim: Claim, found: Found) -> str:
+    shown, seeds = [], set()
+    for quantity, rows in claim.shown.items():
+        cells = []
+        for row in rows:
+            try:
+                numbers = found(row, quantity)
+            except NotMeasured:
+                return NOT_YET
+            if isinstance(row, str):
+                seeds.add(len(numbers))
+            words = f"`{row}`" if isinstance(row, str) else row.words
+            cells.append(f"{words} {spread(numbers)}")
+        shown.append(f"{quantity.heading}: {', '.join(cells)}")
+    fewest_to_most = " to ".join(map(str, sorted({min(seeds), max(seeds)})))
+    return f"{'; '.join(shown)} (n = {fewest_to_most})."

@@ -7,13 +7,19 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from keras_ae import data, evaluation, measures, recipes, training
-from keras_ae.evaluation.context import Context, generate
+from keras_ae import data, recipes
+from keras_ae.evaluation.context import Context
+from keras_ae.evaluation.evaluate import open_run
+from keras_ae.evaluation.scores import SCORES, VARIATIONAL_SCORES
+from keras_ae.evaluation.stages import generate
 from keras_ae.models import DenseAutoencoder
-from keras_ae.options import Settings
+from keras_ae.options import Options
 from keras_ae.runs import Run
-from studies.declared import STUDIES
-from studies.tables import MODEL
+from keras_ae.training.run import train
+from studies import measures
+from studies.catalogue import STUDIES
+from studies.found import LEVEL
+from studies.vocabulary import ANOMALY_SCORES, MODEL, Quantity, by_quantity, check_numbers
 
 NEEDS_CLASSES = {"anomaly"}
 
@@ -21,13 +27,13 @@ NEEDS_CLASSES = {"anomaly"}
 @pytest.fixture(scope="module")
 def mlp(mlp_run) -> Context:
     """A trained model on the first 1,000 test images."""
-    return _first_images(evaluation.open_run(mlp_run, Settings()))
+    return _first_images(open_run(mlp_run, Options()))
 
 
 @pytest.fixture(scope="module")
 def vae(vae_run) -> Context:
     """A trained variational model on the first 1,000 test images."""
-    return _first_images(evaluation.open_run(vae_run, Settings(nll_images=5, nll_samples=5)))
+    return _first_images(open_run(vae_run, Options(nll_images=5, nll_samples=5)))
 
 
 def _first_images(context: Context) -> Context:
@@ -47,28 +53,34 @@ def few(monkeypatch):
 def test_studies_find_every_measure_that_they_show(mlp, vae, few):
     variational = {"summary", "curves", "bounds", "samples"}
     plain = measures.MEASURES.keys() - NEEDS_CLASSES - {"bounds"}
-    found = {name: set() for name in plain | variational}
+    found: dict[str, set[Quantity]] = {name: set() for name in plain | variational}
     for context, names in ((mlp, plain), (vae, variational)):
         for name in names:
-            found[name] |= measures.MEASURES[name](context)[MODEL].keys()
+            numbers = measures.MEASURES[name](context)
+            check_numbers(numbers)
+            found[name] |= by_quantity(numbers[MODEL]).keys()
     for study in STUDIES.values():
-        taken = {name for trial in study.trials for name in trial.measures}
+        taken = {name for run in study.runs for name in run.measures}
         if taken & NEEDS_CLASSES:
             continue
         measured = set().union(*(found[name] for name in taken))
         if study.level is not None:
-            measured.add("epochs_to_level")  # Counted when the tables are written.
+            measured.add(LEVEL)  # Counted when the tables are written.
         for table in study.tables:
             assert set(table.columns) <= measured
 
 
+def test_every_score_of_the_package_is_compared():
+    assert set(ANOMALY_SCORES) == set(SCORES | VARIATIONAL_SCORES)
+
+
 def test_byte_for_each_unit(mlp):
-    error = measures.codes(mlp)[MODEL]["mse_of_bytes"]
-    low, high = mlp.train_codes.min(axis=0), mlp.train_codes.max(axis=0)
-    live = high > low
-    bytes_ = np.zeros(mlp.codes.shape, "uint8")
-    bytes_[:, live] = np.round(
-        255 * ((mlp.codes - low)[:, live] / (high - low)[live]).clip(0, 1)
+    error = measures.latents(mlp)[MODEL]["mse_of_bytes"]
+    low, high = mlp.train_latents.min(axis=0), mlp.train_latents.max(axis=0)
+    varying = high > low
+    bytes_ = np.zeros(mlp.latents.shape, "uint8")
+    bytes_[:, varying] = np.round(
+        255 * ((mlp.latents - low)[:, varying] / (high - low)[varying]).clip(0, 1)
     ).astype("uint8")
     outputs = mlp.model.decode((low + bytes_ / 255 * (high - low)).astype("float32"))
     assert error == pytest.approx(np.mean((outputs - mlp.images) ** 2), rel=1e-4)
@@ -76,7 +88,7 @@ def test_byte_for_each_unit(mlp):
 
 def test_faded_pixels_go_in_equal_steps(mlp, few):
     numbers = measures.interpolation(mlp)
-    assert numbers["faded pixels"]["jump"] == pytest.approx(1, abs=1e-4)
+    assert numbers["faded_pixels"]["jump"] == pytest.approx(1, abs=1e-4)
     assert numbers[MODEL]["jump"] > 1
 
 
@@ -85,9 +97,11 @@ def test_score_of_blank_images_is_that_of_the_model(mlp):
     blank = np.zeros((1, 28, 28, 1), "float32")
     own = mlp.model.score(mlp.images)
     other = mlp.model.score(blank)[0]
-    assert numbers[MODEL]["times_blank"] == pytest.approx(other / np.median(own), rel=1e-4)
-    assert numbers[MODEL]["auroc_blank"] == pytest.approx(np.mean(own < other), abs=1e-3)
-    assert numbers[MODEL]["auroc_noise"] > 0.99
+    assert numbers[MODEL]["outlier_ratio"]["blank"] == pytest.approx(
+        other / np.median(own), rel=1e-4
+    )
+    assert numbers[MODEL]["outlier_auroc"]["blank"] == pytest.approx(np.mean(own < other), abs=1e-3)
+    assert numbers[MODEL]["outlier_auroc"]["noise"] > 0.99
 
 
 def test_linear_model_has_no_nonlinearity(mlp, few, tmp_path):
@@ -114,16 +128,16 @@ def test_classifiers_leave_the_model_as_it_is(mlp, few):
 def test_anomalies_are_the_classes_that_were_not_trained_on(dataset, tmp_path):
     recipe = recipes.get("mlp").override(train_classes=(1,), train_images=500, epochs=2)
     run = Run(tmp_path / "run")
-    training.train(recipe, run, with_exports=False)
-    context = evaluation.open_run(run, Settings())
+    train(recipe, run, with_exports=False)
+    context = open_run(run, Options())
     assert set(context.dataset.train.labels) == {1}
     numbers = measures.anomaly(context)[MODEL]
     for prefix, split in (("", dataset.test), ("validation_", dataset.validation)):
         errors = context.model.score(data.to_float(split.images))
-        strange = split.labels != 1
-        wins, _ = scipy.stats.mannwhitneyu(errors[strange], errors[~strange])
-        expected = wins / strange.sum() / (~strange).sum()
-        assert numbers[f"{prefix}auroc_model"] == pytest.approx(expected, abs=1e-6)
+        unseen = split.labels != 1
+        wins, _ = scipy.stats.mannwhitneyu(errors[unseen], errors[~unseen])
+        expected = wins / unseen.sum() / (~unseen).sum()
+        assert numbers[f"{prefix}anomaly_auroc"]["model_score"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_blank_samples_are_counted(dataset):
@@ -137,3 +151,28 @@ def test_blank_samples_are_counted(dataset):
         "diversity": pytest.approx(1),
         "sample_sharpness": pytest.approx(1),
     }
+
+
+def test_gradient_energy_of_an_edge_a_blurred_edge_and_a_dot():
+    edge = np.zeros((1, 4, 4, 1), "float32")
+    edge[:, :, 2:] = 1
+    blurred = edge.copy()
+    blurred[:, :, 1:3] = [[1 / 3], [2 / 3]]
+    dot = np.zeros((1, 4, 4, 1), "float32")
+    dot[0, 1, 2] = 0.5
+    energies = measures.gradient_energy(np.concatenate([edge, blurred, dot]))
+    # Four rows with one step of 1, four with three steps of 1/3, one dot with four neighbours.
+    np.testing.assert_allclose(energies, [4, 4 / 3, 1], rtol=1e-6)
+
+
+def test_instability_counts_rises_only():
+    assert measures.instability([8, 4, 2, 1]) == 0
+    assert measures.instability([2, 1, 1.5, 1.5, 3]) == pytest.approx((0.5 + 1) / 4)
+
+
+@pytest.mark.parametrize(
+    ("losses", "epoch"),
+    [([5, 4, 3, 2, 1], 5), ([5, 1.005, 1], 2), ([1, 1, 1], 1), ([1, 3, 1.011, 1.0], 4)],
+)
+def test_epoch_from_which_on_a_loss_stays_near_its_end(losses, epoch):
+    assert measures.epochs_to_settle(losses) == epoch

@@ -207,34 +207,9 @@ def test_distance_to_uniform_runs_from_zero_to_almost_one():
     np.testing.assert_allclose(metrics.distance_to_uniform([2, 2, 0, 0]), 0.5)
 
 
-def test_gradient_energy_of_an_edge_a_blurred_edge_and_a_dot():
-    edge = np.zeros((1, 4, 4, 1), "float32")
-    edge[:, :, 2:] = 1
-    blurred = edge.copy()
-    blurred[:, :, 1:3] = [[1 / 3], [2 / 3]]
-    dot = np.zeros((1, 4, 4, 1), "float32")
-    dot[0, 1, 2] = 0.5
-    energies = metrics.gradient_energy(np.concatenate([edge, blurred, dot]))
-    # Four rows with one step of 1, four with three steps of 1/3, one dot with four neighbours.
-    np.testing.assert_allclose(energies, [4, 4 / 3, 1], rtol=1e-6)
-
-
 def test_auroc_is_the_share_of_pairs_in_the_right_order():
     rng = np.random.default_rng(0)
     normal, anomalous = rng.normal(0, 1, 300), rng.normal(0.7, 2, 200).round(1)
     higher = anomalous[:, None] > normal
     assert metrics.auroc(normal, anomalous) == pytest.approx(higher.mean(), abs=1e-12)
     assert metrics.auroc(normal, normal) == pytest.approx(0.5)  # Ties count half.
-
-
-def test_instability_counts_rises_only():
-    assert metrics.instability([8, 4, 2, 1]) == 0
-    assert metrics.instability([2, 1, 1.5, 1.5, 3]) == pytest.approx((0.5 + 1) / 4)
-
-
-@pytest.mark.parametrize(
-    ("losses", "epoch"),
-    [([5, 4, 3, 2, 1], 5), ([5, 1.005, 1], 2), ([1, 1, 1], 1), ([1, 3, 1.011, 1.0], 4)],
-)
-def test_epoch_from_which_on_a_loss_stays_near_its_end(losses, epoch):
-    assert metrics.epochs_to_settle(losses) == epoch

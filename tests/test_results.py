@@ -1,54 +1,50 @@
-"""RESULTS.md: rules that decide about claims, and pages that follow the measurements."""
+"""Claims and pages: rules that decide, and pages that follow the measurements."""
 
 import dataclasses
-import itertools
 import json
 import re
+import shutil
 
 import pytest
 
-from keras_ae import cli, results, study_tables
 from keras_ae.errors import BadRequest
-from keras_ae.runs import RUNS, StudyFiles
-from studies.claims import CLAIMS, FAILS, HOLDS, NOT_YET, Found, claim
-from studies.declared import STUDIES
+from keras_ae.options import NOISE_SWEEP
+from studies import claims, pages, results, tables
+from studies.__main__ import main
+from studies.catalogue import CLAIMS, STUDIES
+from studies.claims import FAILS, HOLDS, NOT_YET, judge
+from studies.found import Found
+from studies.store import ROOT, StudyFiles
+from studies.vocabulary import REFERENCES, Quantity, Reference
 from tests.conftest import PROJECT
-
-YARDSTICKS = {
-    "mean image",
-    "originals",
-    "Wiener filter",
-    "noisy input",
-    "faded pixels",
-    "real test images",
-    "PCA with a Gaussian",
-}
 
 
 def measured(study, value) -> dict[str, dict]:
     """Measurements in which everything has the value `value(row, measure, seed)`."""
-    columns = {name for table in study.tables for name in table.columns}
-    sizes = {trial.recipe.arguments["latent_dim"] for trial in study.trials}
-    rows = {*YARDSTICKS, *(study_tables.pca_name(size) for size in sizes)}
+    columns = {quantity for table in study.tables for quantity in table.columns}
+    # Each table is of its own variants; some rules ask for what only some variants have.
+    columns |= {quantity for claim in study.claims for quantity in claim.shown}
 
-    def numbers(trial) -> dict:
-        seed = trial.recipe.seed
-        model = {
-            name: value(trial.arm, name, seed) for name in columns if not name.endswith("_worst")
-        }
-        others = {row: {name: value(row, name, 0) for name in columns} for row in rows}
-        return {"model": model, **others}
+    def numbers(row, seed: int) -> dict:
+        found: dict = {}
+        for quantity in columns:
+            mean = dataclasses.replace(quantity, over_parts="mean")
+            found.setdefault(mean.measure, {})[mean.at] = value(row, mean, seed)
+        return found
 
     return json.loads(
         json.dumps(
             {
-                trial.name: {
-                    "measures": trial.measures,
-                    "recipe": dataclasses.asdict(trial.recipe),
-                    "numbers": numbers(trial),
+                run.name: {
+                    "measures": run.measures,
+                    "recipe": dataclasses.asdict(run.recipe),
+                    "numbers": {
+                        "model": numbers(run.variant, run.recipe.seed),
+                        **{reference: numbers(reference, 0) for reference in REFERENCES},
+                    },
                     "curves": {},
                 }
-                for trial in study.trials
+                for run in study.runs
             }
         )
     )
@@ -56,25 +52,91 @@ def measured(study, value) -> dict[str, dict]:
 
 @pytest.mark.parametrize("name", CLAIMS)
 def test_claim_is_decided_and_shown_when_its_study_is_measured(name):
-    subject, study = CLAIMS[name], STUDIES[CLAIMS[name].study]
+    study, subject = CLAIMS[name]
     assert subject.name == name
-    everything = measured(study, lambda row, measure, seed: 0.5 + seed / 100)
+    everything = measured(study, lambda row, quantity, seed: 0.5 + seed / 100)
     found = Found(study, everything)
-    assert re.fullmatch(r"holds|does not hold|holds only .+", subject.judge(found))
-    shown = results._numbers(subject, study, found)
+    assert re.fullmatch(r"holds|does not hold|holds only .+", judge(subject, found))
+    shown = results._numbers(subject, found)
     assert "n = 3" in shown
-    for row in itertools.chain(*subject.shown.values()):
-        assert row in shown
-    assert subject.judge(Found(study, {})) == NOT_YET
+    assert 1 <= sum(map(len, subject.shown.values())) <= 3
+    for quantity, rows in subject.shown.items():
+        assert quantity.heading in shown
+        for row in rows:
+            assert (row.words if isinstance(row, Reference) else f"`{row}`") in shown
+    assert judge(subject, Found(study, {})) == NOT_YET
 
 
-def test_an_arm_with_a_missing_seed_is_not_judged():
+@pytest.mark.parametrize(
+    ("name", "bounds"),
+    [
+        ("000.2", ("0.01", "10 %")),
+        ("000.3", ("10 %",)),
+        ("000.4", ("64",)),
+        ("000.7", ("95 %",)),
+        ("002.1", ("0.05", "95 %")),
+        ("002.5", ("0.9", "0.8")),
+        ("003.1", ("8 bytes", "1 %")),
+        ("003.2", ("90 %",)),
+        ("003.3", ("90 %",)),
+        ("003.5", ("0.2", "20 %")),
+        ("003.10", ("2 times",)),
+        ("003.12", ("0.95",)),
+        ("003.13", ("2 %",)),
+        ("003.16", ("90 %",)),
+        ("004.1", ("1 %",)),
+        ("004.2", ("80 %",)),
+        ("004.3", ("95 %", "70 %")),
+        ("004.4", ("5 %", "70 %")),
+        ("004.6", ("90 %",)),
+        ("004.12", ("5 %",)),
+        ("004.13", ("1 %", "100 nats")),
+        ("004.16", ("1 %", "100 nats")),
+        ("004.19", ("90 %", "5 %")),
+    ],
+)
+def test_words_of_a_rule_contain_its_bounds(name, bounds):
+    _, claim = CLAIMS[name]
+    for bound in bounds:
+        assert re.search(rf"(?<![\d.]){re.escape(bound)}(?!\d)", claim.test), bound
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "bound", "value", "words"),
+    [
+        ("004.12", "vae_configurations", "COVERED", 0.07, "7 %"),
+        ("003.12", "bottleneck", "TOLD_APART", 0.97, "0.97"),
+        ("000.2", "lstm_activations", "LINEAR", 0.02, "0.02"),
+    ],
+)
+def test_a_bound_decides_and_is_in_the_words(name, module, bound, value, words):
+    """Another bound in the source of a study changes rule and words at once."""
+    path = PROJECT / "studies" / module / "study.py"
+    text, count = re.subn(rf"(?m)^{bound} = \S+", f"{bound} = {value}", path.read_text("utf-8"))
+    assert count == 1
+    changed = {"__name__": "changed"}
+    exec(compile(text, path, "exec"), changed)
+    claim = next(claim for claim in changed["STUDY"].claims if claim.name == name)
+    assert words in claim.test
+    assert words not in CLAIMS[name][1].test
+    # Above the old bound and below the new one.
+    study, old = CLAIMS[name]
+    between = (value + CHANGED_FROM[bound]) / 2
+    found = Found(study, measured(study, lambda row, quantity, seed: between))
+    assert judge(old, found) != judge(claim, found)
+
+
+CHANGED_FROM = {"COVERED": 0.05, "TOLD_APART": 0.95, "LINEAR": 0.01}
+
+
+def test_a_variant_with_a_missing_seed_is_not_judged():
     study = STUDIES["dense-vs-conv"]
-    everything = measured(study, lambda row, measure, seed: 0.5)
+    everything = measured(study, lambda row, quantity, seed: 0.5)
     del everything["conv-64-seed-2"]
     found = Found(study, everything)
-    assert CLAIMS["001.1"].judge(found) == NOT_YET
-    assert "not yet measured" in results._numbers(CLAIMS["001.1"], study, found)
+    _, claim = CLAIMS["001.1"]
+    assert judge(claim, found) == NOT_YET
+    assert "not yet measured" in results._numbers(claim, found)
 
 
 @pytest.mark.parametrize(
@@ -91,24 +153,25 @@ def test_rule_compares_every_seed(linear, tanh, relu, expected):
     means = {"linear": linear, "tanh": tanh, "relu": relu}
     study = STUDIES["lstm-activations"]
     found = Found(
-        study, measured(study, lambda row, measure, seed: means.get(row, 0.5) + seed / 1000)
+        study, measured(study, lambda row, quantity, seed: means.get(row, 0.5) + seed / 1000)
     )
-    assert CLAIMS["000.1"].judge(found) == expected
+    assert judge(CLAIMS["000.1"][1], found) == expected
 
 
 def test_best_size_is_named_by_training_and_noise():
-    def error(row, measure, seed):
+    def error(row, quantity, seed):
         size = int(row.rsplit("-", 1)[1]) if row[-1].isdigit() else 0
-        best = 8 if row.startswith("relu-noisy") and measure == "denoised_0.5" else 32
+        strongest = quantity == Quantity("denoised", f"{max(NOISE_SWEEP):g}")
+        best = 8 if row.startswith("relu-noisy") and strongest else 32
         return abs(size - best) / 100 + 0.1
 
     study = STUDIES["bottleneck"]
-    judged = CLAIMS["003.9"].judge(Found(study, measured(study, error)))
+    judged = judge(CLAIMS["003.9"][1], Found(study, measured(study, error)))
     assert judged == "holds only for training on noise at 0.5"
 
 
 def test_better_generalization_is_a_smaller_gap_and_a_lower_loss():
-    # By arm: loss of the training images, and the gap to it.
+    # By variant: loss of the training images, and the gap to it.
     numbers = {
         "baseline": (90, 5),
         "dropout": (95, 1),
@@ -116,13 +179,13 @@ def test_better_generalization_is_a_smaller_gap_and_a_lower_loss():
         "deeper-dropout": (85, 1),
     }
 
-    def loss(row, measure, seed):
+    def loss(row, quantity, seed):
         train, gap = numbers.get(row, (1, 1))
-        return train + seed / 10 + (gap if measure == "loss" else 0)
+        return train + seed / 10 + (gap if quantity == Quantity("loss") else 0)
 
     def judged():
         study = STUDIES["vae-configurations"]
-        return CLAIMS["004.21"].judge(Found(study, measured(study, loss)))
+        return judge(CLAIMS["004.21"][1], Found(study, measured(study, loss)))
 
     assert judged() == "holds only as to the gap to the training images"
     numbers |= {"dropout": (90, 1), "deeper-dropout": (80, 1)}
@@ -132,56 +195,80 @@ def test_better_generalization_is_a_smaller_gap_and_a_lower_loss():
 
 
 def test_parts_of_a_verdict():
-    assert claim.only_for({"a": True, "b": True}) == HOLDS
-    assert claim.only_for({"a": False, "b": False}) == FAILS
-    assert claim.only_for({"a": True, "b": False, "c": True, "d": True}) == (
+    assert claims.only_for({"a": True, "b": True}) == HOLDS
+    assert claims.only_for({"a": False, "b": False}) == FAILS
+    assert claims.only_for({"a": True, "b": False, "c": True, "d": True}) == (
         "holds only for a, c and d"
     )
-    assert claim.below([1, 2], [3, 4])
-    assert not claim.below([1, 3], [3, 4])
+    assert claims.below([1, 2], [3, 4])
+    assert not claims.below([1, 3], [3, 4])
 
 
 def test_measured_parts_are_replaced_and_words_stay():
     page = "a\n<!-- x: written by c -->\nold\n<!-- end of x -->\nb\n"
-    assert results.with_parts(page, {"x": "new"}, "c") == page.replace("old", "new")
+    assert pages.with_parts(page, {"x": "new"}, "c") == page.replace("old", "new")
     for damaged in (page.replace("end of x", "end"), page + page):
         with pytest.raises(BadRequest, match="once each"):
-            results.with_parts(damaged, {"x": "new"}, "c")
+            pages.with_parts(damaged, {"x": "new"}, "c")
 
 
 def test_results_need_their_page(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert cli.evaluate(["--results"]) == 2
-    assert "expected RESULTS.md" in capsys.readouterr().err
-    assert cli.evaluate(["--results", "--study", "anomaly"]) == 2
-    assert "received study" in capsys.readouterr().err
+    assert main(["results"]) == 2
+    assert "received none" in capsys.readouterr().err
+    (tmp_path / "RESULTS.md").write_text("no parts")
+    assert main(["results"]) == 2
+    assert "once each" in capsys.readouterr().err
+    assert (tmp_path / "RESULTS.md").read_text() == "no parts"
 
 
-def test_page_is_that_of_the_measurements_and_its_words_agree(tmp_path, monkeypatch):
-    monkeypatch.chdir(PROJECT)
-    page = results.RESULTS.read_text("utf-8")
-    copy = tmp_path / "RESULTS.md"
-    copy.write_text(page, "utf-8")
-    verdicts = results.write(copy)
-    assert copy.read_text("utf-8") == page
+def test_pages_are_those_of_the_measurements_and_their_words_agree(tmp_path):
+    written = ["RESULTS.md"]
+    for name in STUDIES:
+        files = StudyFiles(name)
+        written.append(files.page)
+        (tmp_path / files.directory).mkdir(parents=True)
+        shutil.copy(PROJECT / files.figure, tmp_path / files.figure)
+        shutil.copy(PROJECT / files.measurements, tmp_path / files.measurements)
+    for path in written:
+        shutil.copy(PROJECT / path, tmp_path / path)
+    verdicts = results.write(tmp_path)
+    texts = {path: (PROJECT / path).read_text("utf-8") for path in written}
+    stated = 0
+    for path, page in texts.items():
+        assert (tmp_path / path).read_text("utf-8") == page
+        by_hand = re.sub(
+            r"<!-- ([\w -]+): written by .*?<!-- end of \1 -->", "", page, flags=re.DOTALL
+        )
+        for name, words in re.findall(
+            r"\((\d{3}\.\d+)\s+(holds only|holds|does not hold)", by_hand
+        ):
+            assert verdicts[name].startswith(words), name
+            assert (words == "holds only") == verdicts[name].startswith("holds only"), name
+            stated += 1
+    assert stated > 50
+    counts = re.search(r"^Of \d+ claims, [^.]+\.", texts["RESULTS.md"], re.MULTILINE).group()
+    assert counts in (PROJECT / "README.md").read_text("utf-8")
 
-    assert re.search(r"^Of \d+ claims, [^.]+\.", page, re.MULTILINE).group() in (
-        PROJECT / "README.md"
-    ).read_text("utf-8")
-    by_hand = re.sub(r"<!-- ([\w -]+): written by .*?<!-- end of \1 -->", "", page, flags=re.DOTALL)
-    for name, words in re.findall(r"\((\d{3}\.\d+) (holds only|holds|does not hold)", by_hand):
-        assert verdicts[name].startswith(words), name
-        assert (words == "holds only") == verdicts[name].startswith("holds only"), name
+
+def test_links_of_the_pages_lead_somewhere():
+    for path in ("RESULTS.md", *(StudyFiles(name).page for name in STUDIES)):
+        page = PROJECT / path
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+            place, _, anchor = target.partition("#")
+            linked = (page.parent / place).resolve()
+            assert linked.is_file(), target
+            if anchor:
+                headings = re.findall(r"^#+ (.+)$", linked.read_text("utf-8"), re.MULTILINE)
+                assert anchor in [heading.replace(".", "") for heading in headings], target
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_tables_are_those_of_the_measurements(name):
-    study, files = STUDIES[name], StudyFiles(name, PROJECT / RUNS / "studies")
-    if not files.table.is_file():
-        pytest.skip("not measured yet")
+    study, files = STUDIES[name], StudyFiles(name, PROJECT / ROOT)
     measurements = files.read()
-    assert files.table.read_text("utf-8") == study_tables.markdown(study, measurements)
-    assert files.rows.read_text("utf-8") == study_tables.rows_csv(study, measurements)
-    for trial in study.trials:
-        if trial.is_measured(measurements):
-            assert re.fullmatch(r"[0-9a-f]{40}", measurements[trial.name]["commit"])
+    assert files.table.read_text("utf-8") == tables.markdown(study, measurements)
+    assert files.rows.read_text("utf-8") == tables.rows_csv(study, measurements)
+    for run in study.runs:
+        if run.is_measured(measurements):
+            assert re.fullmatch(r"[0-9a-f]{40}", measurements[run.name]["commit"])

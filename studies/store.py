@@ -1,0 +1,92 @@
+"""The files of a study, and the commit that its measurements name."""
+
+import contextlib
+import json
+from pathlib import Path
+
+from keras_ae import files, revision
+from keras_ae.errors import BadRequest
+from keras_ae.runs import FIGURE_SUFFIX, Run
+
+# In the directory where the command is called, as run directories are.
+ROOT = Path("studies")
+# What a measurement depends on; measurements, tables and pages in `studies/` are not among it.
+CODE = ("keras_ae", "studies/*.py")
+
+
+class StudyFiles:
+    """The folder of a study.
+
+    Args:
+        name: Name of the study.
+        root: Folder of all studies.
+    """
+
+    def __init__(self, name: str, root: str | Path = ROOT):
+        self.directory = Path(root) / name.replace("-", "_")
+        self.measurements = self.directory / "measurements.json"
+        self.table = self.directory / "table.md"
+        self.rows = self.directory / "table.csv"
+        self.figure = self.directory / f"figure{FIGURE_SUFFIX}"
+        self.page = self.directory / "README.md"
+        # These are there while the study is not finished.
+        self.runs = self.directory / "runs"
+        self.lock = self.runs / "measurements.lock"
+
+    def run(self, name: str) -> Run:
+        """Returns the run directory of the planned run called `name`."""
+        return Run(self.runs / name)
+
+    def lock_of(self, name: str) -> Path:
+        """Returns the file whose lock a process holds while it works on the run called `name`."""
+        return self.runs / f"{name}.lock"
+
+    def clear_up(self) -> None:
+        """Removes what a finished study does not need, except runs that were to be kept."""
+        for path in self.runs.glob("*.lock"):
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.runs.rmdir()
+
+    def read(self) -> dict[str, dict]:
+        """Returns the measurements by the name of the run, none if there is no file yet.
+
+        Raises:
+            BadRequest: If the file is damaged.
+        """
+        try:
+            return json.loads(self.measurements.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise BadRequest(f"expected JSON in {self.measurements}, received: {error}") from error
+
+    def add(self, name: str, measurement: dict) -> None:
+        """Adds a measurement to those of this and other processes."""
+        with files.locked(self.lock):
+            measurements = {**self.read(), name: measurement}
+            # A line for each, so that git shows what came.
+            lines = ",\n".join(
+                f"{json.dumps(key)}: {json.dumps(value)}"
+                for key, value in sorted(measurements.items())
+            )
+            files.write_text(self.measurements, f"{{\n{lines}\n}}\n")
+
+
+def clean_commit(project: Path = revision.PROJECT) -> str:
+    """Returns the newest commit of the code that measurements depend on.
+
+    Raises:
+        BadRequest: If this is no checkout, or the code has changes that are not committed.
+    """
+    found = revision.commit(project, CODE)
+    if found is None:
+        raise BadRequest(
+            f"expected a git checkout, since measurements name the commit, received {project}"
+        )
+    if found.endswith(revision.CHANGED):
+        raise BadRequest(
+            "expected a checkout whose code is committed, since measurements name the commit, "
+            f"received changes in {', '.join(revision.changes(project, CODE))}"
+        )
+    return found
