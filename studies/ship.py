@@ -17,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from keras_ae import data, recipes, revision
+from keras_ae import data, recipes
 from keras_ae.export import SIGNATURES
 from keras_ae.files import replacing, write_text
 from keras_ae.loading import load_run
@@ -25,6 +25,7 @@ from keras_ae.recipe import Recipe
 from keras_ae.runs import RUNS, Run
 from keras_ae.training.run import train
 from studies.pages import markdown_table, with_parts
+from studies.store import clean_commit
 
 SHIPPED = (
     "dense", "dense-tuned", "conv", "conv-tuned", "batchnorm", "batchnorm-tuned",
@@ -58,7 +59,7 @@ def main() -> None:
         if (value := getattr(options, name)) is not None
     }
     if not options.pages_only:
-        commit = revision.clean_commit()
+        commit = clean_commit()
         for name in options.recipes or SHIPPED:
             _train_and_ship(recipes.get(name).override(**overrides), options.save_dir, commit)
         print(f"all in {options.save_dir}: {_size(options.save_dir) / 1e6:.1f} MB")
