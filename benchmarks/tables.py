@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from keras_ae.files import write_text
+from keras_ae.runs import FIGURE_SUFFIX
 from studies.pages import markdown_table, with_parts
 
 COMMAND = "python -m benchmarks.tables"
@@ -32,7 +33,7 @@ def processor_directory(environment: dict) -> Path:
 def filled(page: str) -> str:
     """Returns the text of the benchmarks' page with its tables written anew."""
     parts = {
-        "training": _by_processor("training", _training, picture="training.png"),
+        "training": _by_processor("training", _training, picture=f"training{FIGURE_SUFFIX}"),
         "scaling": _by_processor("training", _scaling),
         "inference": _by_processor("inference", _inference),
         "startup": _by_processor("startup", _startup),

@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks import measuring
 from keras_ae.commands.program import quiet_tensorflow
+from keras_ae.runs import FIGURE_SUFFIX
 
 FAMILIES = ("dense", "mlp", "batchnorm", "conv", "lstm", "vae-baseline")
 SIZES = (15_000, 30_000, 60_000)
@@ -317,11 +318,11 @@ def _plot(results: dict) -> None:
         title="Training speed on a CPU (labels: thousand images per second)",
     )
     figure.legend(ncols=len(CONTENDERS), loc="outside lower center", frameon=False)
-    figure.savefig(measuring.results_directory() / "training.png", dpi=150)
+    figure.savefig(measuring.results_directory() / f"training{FIGURE_SUFFIX}", dpi=150)
 
 
 def main() -> None:
-    """Measures, prints, and writes `training.json` and `.png` after each family."""
+    """Measures, prints, and writes `training.json` and a figure after each family."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
     add = parser.add_argument
     add("--families", nargs="+", choices=FAMILIES, default=FAMILIES, metavar="NAME")

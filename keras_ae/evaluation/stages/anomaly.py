@@ -9,18 +9,9 @@ from sklearn.metrics import average_precision_score
 
 from keras_ae import data, figures, metrics
 from keras_ae.evaluation.context import Context, Rows, Section
-from keras_ae.evaluation.scores import (
-    FIT_IMAGES,
-    hidden_angle,
-    latent_angle,
-    latent_mahalanobis,
-    pixel_angle,
-    relative_error,
-)
+from keras_ae.evaluation.scores import FIT_IMAGES, QUICK_SCORES
 
 EXTREMES_DRAWN = 10
-# The quick ones.
-_SCORES = (relative_error, latent_mahalanobis, pixel_angle, latent_angle, hidden_angle)
 
 
 class Measured(NamedTuple):
@@ -140,8 +131,8 @@ def _separation(
         "mean_image": metrics.mean_squared_error(both, mean_image),
         "brightness": both.mean(axis=(1, 2, 3)),
     }
-    for score in _SCORES:
-        scores[score.__name__] = score(context.model, context.train_images[:FIT_IMAGES], both)
+    for name, score in QUICK_SCORES.items():
+        scores[name] = score(context.model, context.train_images[:FIT_IMAGES], both)
     is_other = np.repeat([0, 1], [len(own_scores), len(ood_scores)])
     return {
         name: {
