@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 from keras_ae import files, revision
@@ -55,11 +57,20 @@ class StudyFiles:
             BadRequest: If the file is damaged.
         """
         try:
-            return json.loads(self.measurements.read_text(encoding="utf-8"))
+            measurements = json.loads(self.measurements.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except ValueError as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise BadRequest(f"expected JSON in {self.measurements}, received: {error}") from error
+        if not isinstance(measurements, dict):
+            raise BadRequest(
+                f"expected an object with measurements in {self.measurements}, received "
+                f"{type(measurements).__name__}"
+            )
+        for name, measurement in measurements.items():
+            if problem := _problem(measurement):
+                raise BadRequest(f"in {self.measurements}, {name}: {problem}")
+        return measurements
 
     def add(self, name: str, measurement: dict) -> None:
         """Adds a measurement to those of this and other processes."""
@@ -71,6 +82,36 @@ class StudyFiles:
                 for key, value in sorted(measurements.items())
             )
             files.write_text(self.measurements, f"{{\n{lines}\n}}\n")
+
+
+_FIELDS = {
+    **dict.fromkeys(("variant", "part", "commit"), str),
+    **dict.fromkeys(("recipe", "numbers", "curves"), dict),
+    **dict.fromkeys(("seconds", "measuring_seconds"), float),
+    "measures": list,
+}
+
+
+def _problem(measurement) -> str | None:
+    """Returns what is wrong with a measurement: the expected and the received, in words."""
+    if not isinstance(measurement, dict):
+        return f"expected an object, received {measurement!r}"
+    for name, kind in _FIELDS.items():
+        if not isinstance(measurement.get(name), kind):
+            return f"expected {name} to be a {kind.__name__}, received {measurement.get(name)!r}"
+    for name in ("numbers", "curves"):
+        for number in _leaves(measurement[name]):
+            if type(number) not in (int, float) or not math.isfinite(number):
+                return f"expected finite numbers in {name}, received {number!r}"
+    return None
+
+
+def _leaves(value) -> Iterator[object]:
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(one)
+    else:
+        yield value
 
 
 def clean_commit(project: Path = revision.PROJECT) -> str:

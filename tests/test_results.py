@@ -222,6 +222,65 @@ def test_results_need_their_page(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "RESULTS.md").read_text() == "no parts"
 
 
+def _set(*keys_and_value):
+    *keys, last, value = keys_and_value
+
+    def damage(measurements: dict) -> dict:
+        place = next(iter(measurements.values()))
+        for key in keys:
+            place = place[key]
+        place[last] = value
+        return measurements
+
+    return damage
+
+
+DAMAGE = {
+    "NaN": (_set("numbers", "model", "mse", float("nan")), "finite numbers in numbers"),
+    "NaN of a reference": (_set("numbers", "pca", "ssim", float("nan")), "received nan"),
+    "an infinite loss": (_set("curves", "loss", 0, float("inf")), "finite numbers in curves"),
+    "text for a number": (_set("numbers", "model", "mse", "0.1"), "received '0.1'"),
+    "true for a number": (_set("numbers", "model", "mse", True), "received True"),
+    "null for a number": (_set("numbers", "model", "mse", None), "received None"),
+    "numbers in a list": (_set("numbers", []), "numbers to be a dict, received []"),
+    "no recipe": (_set("recipe", None), "recipe to be a dict, received None"),
+    "no measures": (_set("measures", "mse"), "measures to be a list"),
+    "a measurement in words": (lambda measurements: {"a": "good"}, "an object, received 'good'"),
+    "a list": (lambda measurements: [], "an object with measurements"),
+    "null": (lambda measurements: None, "received NoneType"),
+    "text": (lambda measurements: "measured", "received str"),
+}
+
+
+@pytest.fixture(scope="module")
+def damaged_copy(tmp_path_factory):
+    """The pages and measurements of all studies, to be damaged in one study at a time."""
+    root = tmp_path_factory.mktemp("copy")
+    ignored = shutil.ignore_patterns("*.py", "__pycache__", "runs")
+    shutil.copytree(PROJECT / ROOT, root / ROOT, ignore=ignored)
+    shutil.copy(PROJECT / "RESULTS.md", root / "RESULTS.md")
+    return root
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_damaged_measurements_are_refused_and_not_judged(case, damaged_copy, monkeypatch, capsys):
+    monkeypatch.chdir(damaged_copy)
+    damage, message = DAMAGE[case]
+    path = StudyFiles("dense-vs-conv").measurements
+    whole = path.read_text("utf-8")
+    pages_before = (damaged_copy / "RESULTS.md").read_text("utf-8")
+    path.write_text(json.dumps(damage(json.loads(whole))), "utf-8")
+    try:
+        for command in (["results"], ["report", "dense-vs-conv"], ["train", "dense-vs-conv"]):
+            assert main(command) == 2
+            error = capsys.readouterr().err
+            assert error.count("\n") == 1
+            assert message in error
+    finally:
+        path.write_text(whole, "utf-8")
+    assert (damaged_copy / "RESULTS.md").read_text("utf-8") == pages_before
+
+
 def test_pages_are_those_of_the_measurements_and_their_words_agree(tmp_path):
     written = ["RESULTS.md"]
     for name in STUDIES:
