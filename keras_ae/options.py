@@ -106,28 +106,19 @@ class Options:
     def __post_init__(self):
         for name in self.only:
             check_known("stage", name, STAGES, "some of")
-        noise, percentile, integer = self.noise_std, self.percentile, "an integer of at least"
+        noise, percentile = self.noise_std, self.percentile
         for name, good, expected in (
             ("noise_std", is_number(noise) and noise > 0, "a finite number above zero"),
             ("steps", is_count(self.steps) and 2 <= self.steps <= 50, "an integer from 2 to 50"),
-            (
-                "percentile",
-                is_number(percentile, 100) and percentile > 0,
-                "a number between 0 and 100",
-            ),
-            ("nll_samples", is_count(self.nll_samples), f"{integer} 1 and below 2**31"),
-            ("nll_images", is_count(self.nll_images), f"{integer} 1 and below 2**31"),
-            (
-                "seed",
-                type(self.seed) is int and 0 <= self.seed < 2**31,
-                f"{integer} 0 and below 2**31",
-            ),
-            (
-                "ood",
-                self.ood is None or is_dataset_name(self.ood),
-                "name[/config][:version] of a TFDS dataset",
-            ),
-        ):
+            ("percentile", is_number(percentile, 100) and percentile > 0,
+             "a number between 0 and 100"),
+            ("nll_samples", is_count(self.nll_samples), "an integer below 2**31, at least 1"),
+            ("nll_images", is_count(self.nll_images), "an integer below 2**31, at least 1"),
+            ("seed", type(self.seed) is int and 0 <= self.seed < 2**31,
+             "an integer of at least 0 and below 2**31"),
+            ("ood", self.ood is None or is_dataset_name(self.ood),
+             "name[/config][:version] of a TFDS dataset"),
+        ):  # fmt: skip
             if not good:
                 raise BadRequest(f"{name} must be {expected}, received {getattr(self, name)!r}")
         if self.interp_idx1 == self.interp_idx2:

@@ -30,8 +30,8 @@ _ARRAYS_CHECKSUM = "keras_ae_arrays.sha256"
 _CHECKSUMS = {
     ("mnist", "3.0.1"): "83e5e0419030bfb1b5fbe3a2bae2c8bce61f7775de49c0f2d2e13601a0239e52",
 }
-# TFDS waits between its tries, each time twice as long: 6 s in all, not 205 s.
-_DOWNLOAD_RETRIES = 5
+# TFDS waits between its tries, each time twice as long: 3 s in all, not 205 s.
+_DOWNLOAD_RETRIES = 4
 # What a machine lacks, whatever the dataset.
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENOMEM)
 
