@@ -9,6 +9,8 @@ import importlib
 
 import wrapt
 
+from keras_ae.backend import check_backend
+
 __version__ = "0.2.0"
 
 _EXPORTS = {
@@ -34,6 +36,8 @@ __all__ = ["__version__", *_EXPORTS]
 def __getattr__(name: str):
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in ("RECIPES", "Recipe"):
+        check_backend()
     return getattr(importlib.import_module(_EXPORTS[name]), name)
 
 
@@ -42,6 +46,9 @@ def __dir__() -> list[str]:
 
 
 @wrapt.when_imported("keras")
-def _register(_) -> None:
+def _register(keras) -> None:
+    # With another backend Keras serves others than this package.
+    if keras.backend.backend() != "tensorflow":
+        return
     for module in ("keras_ae.models", "keras_ae.training.optimizer"):
         importlib.import_module(module)

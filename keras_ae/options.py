@@ -1,9 +1,9 @@
 """The stages of an evaluation, and its options: pure data, without TensorFlow."""
 
 import dataclasses
-import math
 
 from keras_ae.errors import BadRequest, check_known
+from keras_ae.recipe import is_count, is_dataset_name, is_number, plain_dataset
 
 # Standard deviations of the noise: that of source 003, and those that are compared.
 NOISE_STD = 0.2
@@ -106,15 +106,19 @@ class Options:
     def __post_init__(self):
         for name in self.only:
             check_known("stage", name, STAGES, "some of")
-        integer = "an integer of at least"
+        noise, percentile = self.noise_std, self.percentile
         for name, good, expected in (
-            ("noise_std", 0 < self.noise_std < math.inf, "a finite number above zero"),
-            ("steps", 2 <= self.steps <= 50, "an integer from 2 to 50"),
-            ("percentile", 0 < self.percentile < 100, "a number between 0 and 100"),
-            ("nll_samples", self.nll_samples >= 1, f"{integer} 1"),
-            ("nll_images", self.nll_images >= 1, f"{integer} 1"),
-            ("seed", 0 <= self.seed < 2**31, f"{integer} 0 and below 2**31"),
-        ):
+            ("noise_std", is_number(noise) and noise > 0, "a finite number above zero"),
+            ("steps", is_count(self.steps) and 2 <= self.steps <= 50, "an integer from 2 to 50"),
+            ("percentile", is_number(percentile, 100) and percentile > 0,
+             "a number between 0 and 100"),
+            ("nll_samples", is_count(self.nll_samples), "an integer below 2**31, at least 1"),
+            ("nll_images", is_count(self.nll_images), "an integer below 2**31, at least 1"),
+            ("seed", type(self.seed) is int and 0 <= self.seed < 2**31,
+             "an integer of at least 0 and below 2**31"),
+            ("ood", self.ood is None or is_dataset_name(self.ood),
+             "name[/config][:version] of a TFDS dataset"),
+        ):  # fmt: skip
             if not good:
                 raise BadRequest(f"{name} must be {expected}, received {getattr(self, name)!r}")
         if self.interp_idx1 == self.interp_idx2:
@@ -127,15 +131,15 @@ class Options:
 
     def check_against(self, dataset: dict) -> None:
         """Checks what depends on the run: indices, numbers of images, the other dataset's name."""
-        if self.ood == dataset["name"]:
+        if self.ood is not None and plain_dataset(self.ood) == plain_dataset(dataset["name"]):
             raise BadRequest(f"ood must be another dataset than the run's own, received {self.ood}")
         test_images = dataset["test"]
         for name in ("clean_idx", "denoise_idx", "interp_idx1", "interp_idx2"):
             value = getattr(self, name)
-            if not 0 <= value < test_images:
+            if type(value) is not int or not 0 <= value < test_images:
                 raise BadRequest(
                     f"{name} must be the index of a test image, 0 to {test_images - 1}, "
-                    f"received {value}"
+                    f"received {value!r}"
                 )
         if self.nll_images > test_images:
             raise BadRequest(

@@ -1,6 +1,7 @@
 """What a recipe is: its fields, and what each of them may be."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 from keras_ae.errors import BadRequest
@@ -105,12 +106,33 @@ DEVICES = ("auto", "cpu", "gpu")
 STRATEGIES = ("single", "mirrored")
 
 
-def _is_count(value) -> bool:
+# Of the names that TFDS takes those without arguments of its builders, which could write anywhere.
+_DATASET = re.compile(r"[A-Za-z]\w*(/\w[\w+.-]*)?(:(\d+|\*)(\.(\d+|\*)){2})?", re.ASCII)
+
+
+def is_dataset_name(value) -> bool:
+    """Returns whether a value is a name such as `mnist`, `emnist/letters` or `mnist:3.0.1`."""
+    return isinstance(value, str) and _DATASET.fullmatch(value) is not None
+
+
+def plain_dataset(name: str) -> str:
+    """Returns the one spelling, without version, of a name that `is_dataset_name`.
+
+    TFDS takes `FashionMnist` for `fashion_mnist`.
+    """
+    name, *config = name.partition(":")[0].split("/")
+    for boundary in (r"(.)([A-Z][a-z0-9]+)", r"([a-z0-9])([A-Z])"):
+        name = re.sub(boundary, r"\1_\2", name)
+    return "/".join([name.lower(), *config])
+
+
+def is_count(value) -> bool:
+    """Returns whether a value is a positive integer that TensorFlow can count to."""
     return type(value) is int and 1 <= value < 2**31
 
 
-def _is_number(value, below: float = 3e38) -> bool:
-    # Not a NaN, which compares as false, and not beyond float32.
+def is_number(value, below: float = 3e38) -> bool:
+    """Returns whether a value is a number from zero on, no NaN, and not beyond float32."""
     return type(value) in (int, float) and 0 <= value < below
 
 
@@ -128,20 +150,20 @@ _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
     name: rule
     for names, *rule in (
         ("latent_dim lstm_units base_filters epochs batch_size figures_every",
-         "a positive integer below 2147483648", _is_count),
+         "a positive integer below 2147483648", is_count),
         ("train_images parameters", "a positive integer below 2147483648",
-         lambda value: value is None or _is_count(value)),
+         lambda value: value is None or is_count(value)),
         ("train_classes", "a list of one or more labels without repetition",
          lambda value: value is None or _are_labels(value)),
         ("hidden_units encoder_units dense_units filters",
          "a list of positive integers below 2147483648",
-         lambda value: isinstance(value, list | tuple) and all(map(_is_count, value))),
+         lambda value: isinstance(value, list | tuple) and all(map(is_count, value))),
         ("seed threads_per_operation", "an integer from 0 to 2147483647",
          lambda value: type(value) is int and 0 <= value < 2**31),
         ("learning_rate", "a finite number above zero",
-         lambda value: _is_number(value) and value > 0),
-        ("beta train_noise_std l2", "a finite number, zero or more", _is_number),
-        ("dropout", "a number from 0 to below 1", lambda value: _is_number(value, below=1)),
+         lambda value: is_number(value) and value > 0),
+        ("beta train_noise_std l2", "a finite number, zero or more", is_number),
+        ("dropout", "a number from 0 to below 1", lambda value: is_number(value, below=1)),
         ("jit_compile full_train batch_normalization unroll tensorboard", "true or false",
          lambda value: type(value) is bool),
         *((names, f"one of {', '.join(choices)}", choices.__contains__) for names, choices in (
@@ -151,7 +173,8 @@ _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
             ("device", DEVICES),
             ("strategy", STRATEGIES),
         )),
-        ("name description source model dataset", "text", lambda value: isinstance(value, str)),
+        ("name description source model", "text", lambda value: isinstance(value, str)),
+        ("dataset", "text, name[/config][:version] of a TFDS dataset", is_dataset_name),
         ("archives plot", "a path", lambda value: value is None or isinstance(value, str)),
     )
     for name in names.split()

@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import io
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +16,7 @@ import tensorflow as tf
 
 from keras_ae import data, recipes
 from keras_ae.errors import BadRequest
+from keras_ae.files import remove
 from tests.conftest import PROJECT
 
 ARCHIVES = PROJECT / "data" / "mnist"
@@ -235,6 +238,142 @@ def test_damaged_arrays_are_made_again(dataset, fresh_tfds):
     assert data.load().checksum == dataset.checksum
     arrays.write_bytes(content[:1000])
     assert data.load().checksum == dataset.checksum
+
+
+def reverse_labels(arrays):
+    return {**arrays, "train_labels": arrays["train_labels"][::-1]}
+
+
+def make_noise(arrays):
+    shape = arrays["train_images"].shape
+    return {
+        **arrays,
+        "train_images": np.random.default_rng(0).integers(256, size=shape, dtype="u1"),
+    }
+
+
+WRONG_ARRAYS = {
+    "noise": make_noise,
+    "reversed labels": reverse_labels,
+    "100 labels": lambda arrays: {**arrays, "train_labels": arrays["train_labels"][:100]},
+    "labels of text": lambda arrays: {**arrays, "train_labels": arrays["train_labels"].astype("U")},
+    "labels in a table": lambda arrays: {**arrays, "test_labels": arrays["test_labels"][:, None]},
+    "labels of bytes": lambda arrays: {**arrays, "test_labels": arrays["test_labels"].astype("u1")},
+    "images of floats": lambda arrays: {**arrays, "test_images": arrays["test_images"] / 255},
+    "no test": lambda arrays: {name: arrays[name] for name in arrays if "test" not in name},
+    "fewer of all": lambda arrays: {name: array[:9000] for name, array in arrays.items()},
+    "nothing": lambda arrays: {name: array[:0] for name, array in arrays.items()},
+}
+
+
+def npy(array) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+OTHER_FILES = {
+    "one array": lambda path: path.write_bytes(npy(np.zeros(3))),
+    "a pickle": lambda path: path.write_bytes(npy(np.array([{}, None]))),
+    "text": lambda path: path.write_text("arrays"),
+    "empty": lambda path: path.write_bytes(b""),
+    "a directory": lambda path: (path.unlink(), path.mkdir()),
+    "a loop of links": lambda path: (path.unlink(), path.symlink_to(path.name)),
+}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """The arrays in a TFDS data directory in which the digits are prepared."""
+    from tensorflow_datasets.core import constants
+
+    directory = tmp_path_factory.mktemp("tfds")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(constants, "DATA_DIR", str(directory))
+        data.load()
+    return next(directory.rglob("*.npz"))
+
+
+@pytest.fixture
+def arrays_file(prepared, monkeypatch):
+    """The same as TFDS' data directory, whole before and after the test."""
+    from tensorflow_datasets.core import constants
+
+    monkeypatch.setattr(constants, "DATA_DIR", str(prepared.parents[2]))
+    contents = {path: path.read_bytes() for path in prepared.parent.glob("keras_ae_arrays.*")}
+    yield prepared
+    for path, content in contents.items():
+        remove(path)
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("case", [*WRONG_ARRAYS, *OTHER_FILES])
+def test_arrays_that_are_not_the_dataset_are_made_again(case, arrays_file, dataset):
+    if case in WRONG_ARRAYS:
+        with np.load(arrays_file) as arrays:
+            changed = WRONG_ARRAYS[case](dict(arrays))
+        with arrays_file.open("wb") as file:
+            np.savez(file, **changed)
+    else:
+        OTHER_FILES[case](arrays_file)
+    assert data.tfds._read_arrays(arrays_file.parent, dataset.checksum) == (None, "")
+    if case in ("noise", "one array", "a loop of links"):  # It takes seconds.
+        again = data.load()
+        assert again.checksum == dataset.checksum
+        assert rows(again.train[-100:], again.test) == rows(dataset.train[-100:], dataset.test)
+        _, checksum = data.tfds._read_arrays(arrays_file.parent, dataset.checksum)
+        assert checksum == dataset.checksum
+
+
+def test_arrays_of_other_datasets_have_their_checksum_beside_them(
+    arrays_file, dataset, monkeypatch
+):
+    monkeypatch.setattr(data.tfds, "_CHECKSUMS", {})  # As of a dataset that is not embedded.
+    beside = arrays_file.with_name("keras_ae_arrays.sha256")
+    assert beside.read_text() == dataset.checksum
+    for damage in (
+        lambda: beside.unlink(),
+        lambda: beside.write_text("0" * 64),
+        lambda: beside.write_bytes(b"\xff"),
+        lambda: (beside.unlink(), beside.mkdir()),
+    ):
+        damage()
+        assert data.tfds._read_arrays(beside.parent, None) == (None, "")
+    assert data.load().checksum == dataset.checksum
+    assert beside.read_text() == dataset.checksum
+    with np.load(arrays_file) as arrays:
+        changed = reverse_labels(dict(arrays))
+    with arrays_file.open("wb") as file:
+        np.savez(file, **changed)
+    assert data.load().checksum == dataset.checksum
+    # Sound arrays are read, not made again.
+    written = arrays_file.stat().st_mtime_ns
+    data.load()
+    assert arrays_file.stat().st_mtime_ns == written
+
+
+def test_embedded_checksum_is_that_of_the_shipped_models():
+    for path in (PROJECT / "saved_models" / "pretrained").glob("*/config.json"):
+        trained_on = json.loads(path.read_text())["dataset"]
+        key = (trained_on["name"], trained_on["version"])
+        assert data.tfds._CHECKSUMS[key] == trained_on["checksum"]
+
+
+def test_prepared_files_that_are_another_dataset_are_refused(arrays_file, monkeypatch):
+    monkeypatch.setattr(data.tfds, "_CHECKSUMS", {("mnist", "3.0.1"): "0" * 64})
+    with pytest.raises(BadRequest, match=r"received damaged files: remove .*expected checksum 00"):
+        data.load()
+
+
+def test_what_a_killed_preparation_left_is_removed(fresh_tfds, dataset):
+    left = fresh_tfds / "mnist" / "incomplete.7GXK2A_3.0.1"
+    other = fresh_tfds / "mnist" / "incomplete.7GXK2A_2.0.0"
+    for directory in (left, other):
+        directory.mkdir(parents=True)
+        (directory / "mnist-train.tfrecord-00000-of-00001").write_bytes(b"half")
+    assert data.load().checksum == dataset.checksum
+    assert not left.exists()
+    assert other.exists()
 
 
 @pytest.mark.skipif(not FASHION_ARCHIVES.is_dir(), reason="no second dataset at hand")

@@ -13,6 +13,7 @@ from keras_ae import data, models, recipes
 from keras_ae.errors import BadRequest
 from keras_ae.models import layers
 from keras_ae.models.autoencoder import check_floats, check_images
+from keras_ae.options import Options
 from keras_ae.recipe import ACTIVATIONS, Recipe
 from keras_ae.training import optimizer
 
@@ -224,6 +225,34 @@ def test_configs_survive_the_round_trip(kind):
             assert [weight.shape for weight in second.weights] == shapes
 
     check()
+
+
+anything = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just([1])
+)
+NUMBERS = ("noise_std", "steps", "percentile", "nll_samples", "nll_images", "seed", "clean_idx")
+
+
+@given(name=st.sampled_from(NUMBERS), value=anything)
+def test_options_are_good_or_refused_in_one_line(name, value):
+    try:
+        Options(**{name: value}).check_against({"name": "mnist", "test": 10_000})
+        message = None
+    except BadRequest as error:
+        message = str(error)
+    if message is None:
+        assert type(value) in (int, float)
+        assert 0 <= np.float32(value) < np.inf
+    else:
+        assert message.startswith(f"{name} must be ")
+        assert repr(value) in message
+        assert "\n" not in message
+
+
+@pytest.mark.parametrize("value", [1e39, 1e300, math.inf, math.nan, 10**400])
+def test_noise_beyond_float32_is_refused(value):
+    with pytest.raises(BadRequest, match="noise_std must be a finite number above zero, received"):
+        Options(noise_std=value)
 
 
 json_values = st.recursive(

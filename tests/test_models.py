@@ -375,6 +375,58 @@ def test_vae_samples_are_a_function_of_the_seed(vae):
     np.testing.assert_allclose(prior.mean(axis=0), 0, atol=0.03)
 
 
+NO_COUNTS = [-1, 1.5, True, None, "3", [2], float("nan"), 2**31]
+
+
+@pytest.mark.parametrize("n", NO_COUNTS)
+def test_vae_refuses_numbers_of_samples_that_are_none(vae, n):
+    with pytest.raises(ValueError, match=r"`n` must be an integer from 0 to .* Received") as caught:
+        vae.sample(n, seed=0)
+    assert str(caught.value).endswith(repr(n))
+
+
+@pytest.mark.parametrize("seed", [1.5, True, None, "3", [2], float("nan"), 2**63, -(2**70)])
+def test_vae_refuses_seeds_that_are_none(vae, seed):
+    with pytest.raises(ValueError, match=r"`seed` must be an integer from .* Received") as caught:
+        vae.sample(2, seed)
+    assert str(caught.value).endswith(repr(seed))
+
+
+def test_vae_samples_with_every_integer_as_seed(vae):
+    for seed in (-(2**63), -1, np.int64(7), 2**63 - 1):
+        assert vae.sample(np.int32(2), seed).shape == (2, 28, 28, 1)
+    assert vae.sample(0, 0).shape == (0, 28, 28, 1)
+
+
+def test_latents_that_overflow_in_the_decoder_are_refused(recipe, model):
+    """Whatever `decode` returns lies in [0, 1]; all else is a `ValueError` of one line."""
+    refused = []
+    rng = np.random.default_rng(0)
+    size = (1, recipe.arguments["latent_dim"])
+    model = fit.build(recipe)
+    model.set_weights([3 * weight for weight in model.get_weights()])
+    for value in (1.0, 1e10, 1e30, 1e37, 3e38, -3e38):
+        latents = np.full(size, value, "float32") * rng.choice([-1, 1], size).astype("float32")
+        try:
+            images = model.decode(latents)
+        except ValueError as error:
+            refused.append(str(error))
+        else:
+            assert images.min() >= 0
+            assert images.max() <= 1
+    assert all("Received: values from" in message for message in refused)
+    assert not any("\n" in message for message in refused)
+    assert not any("from -1 to" in message for message in refused)
+    assert refused or recipe.name != "vae-baseline"
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.hdf5"])
+def test_a_format_that_does_not_load_is_not_saved(name, tmp_path):
+    with pytest.raises(ValueError, match=r"must end with \.keras\. Received: .*model\.h"):
+        models.DenseAutoencoder(2, (4,)).save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_vae_is_deterministic_at_inference_and_random_in_training(vae, digits):
     np.testing.assert_array_equal(vae(digits[:5]), vae(digits[:5]))
     assert not np.array_equal(vae(digits[:5], training=True), vae(digits[:5], training=True))

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 
+from keras_ae.backend import check_backend
 from keras_ae.errors import BadRequest, Interrupted, RunFailed
 
 # What a machine can refuse to do whatever the program is: a full disk, missing permissions.
@@ -18,7 +19,10 @@ _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, 
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser of flags whose errors are `BadRequest`s."""
+    """A parser of flags, each by its whole name, whose errors are `BadRequest`s."""
+
+    def __init__(self, **arguments):
+        super().__init__(**{"allow_abbrev": False, **arguments})
 
     def error(self, message):
         raise BadRequest(message)
@@ -42,6 +46,7 @@ def run(
     """
     try:
         command(vars(parser.parse_args(arguments)))
+        _flush()
     except BadRequest as error:
         message, status = error, 2
     except Interrupted as error:
@@ -50,14 +55,29 @@ def run(
         message, status = error, 1
     except KeyboardInterrupt:
         message, status = "stopped by SIGINT", 128 + signal.SIGINT
+    except BrokenPipeError:
+        return 128 + signal.SIGPIPE  # As of `train.py --list | head -0`: nobody reads on.
     except OSError as error:
         if error.errno not in _MACHINE:
             raise
         message, status = error, 1
     else:
         return 0
+    finally:
+        with contextlib.suppress(OSError):
+            _flush()
     print(f"{parser.prog}: {parser.with_flags(str(message))}", file=sys.stderr)
     return status
+
+
+def _flush() -> None:
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        # Python would try again at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 @contextlib.contextmanager
@@ -71,7 +91,10 @@ def quiet_tensorflow() -> Iterator[None]:
         stderr = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
+            check_backend()
             yield
+        except (BadRequest, KeyboardInterrupt):
+            raise  # One line says it all.
         except BaseException:
             held.seek(0)
             os.write(stderr, held.read())

@@ -1,7 +1,6 @@
 """Where images come from: a dataset, its splits, batches."""
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from keras_ae.data.pipeline import ShuffledBatches, batches, noisy
 from keras_ae.data.split import Split
 from keras_ae.data.tfds import cache_directory
 from keras_ae.errors import BadRequest
-from keras_ae.recipe import Recipe
+from keras_ae.recipe import Recipe, plain_dataset
 
 __all__ = [
     "VALIDATION_IMAGES",
@@ -34,7 +33,7 @@ VALIDATION_IMAGES = 5_000
 class Dataset:
     """The three splits of a dataset, in TFDS' order, which is the same everywhere."""
 
-    name: str  # Of TFDS, as is the version.
+    name: str  # Of TFDS, as is the version, in the one spelling that `plain_dataset` gives.
     version: str
     checksum: str  # SHA-256 of the images and labels of TFDS' `train` and `test`.
     train: Split  # All but the last 5,000 of TFDS' `train`, or all of it, or those of some classes.
@@ -52,10 +51,12 @@ def load(
     """Loads a dataset of 28x28 grey images with TFDS.
 
     The first call prepares the dataset in TFDS' data directory (`TFDS_DATA_DIR`, or
-    `~/tensorflow_datasets`) and leaves the decoded arrays there, which later calls read at once.
+    `~/tensorflow_datasets`) and leaves the decoded arrays there, which later calls read at once,
+    if they still have the checksum that they were written with.
 
     Args:
-        name: TFDS name, such as `mnist`, `fashion_mnist`, `kmnist` or `emnist/letters`.
+        name: TFDS name, such as `mnist`, `fashion_mnist`, `kmnist` or `emnist/letters`, also
+            with a version, as in `mnist:3.0.1`.
         archives: Directory that holds the dataset's original archives. By default that is
             `data/<name>` of a checkout where it exists; otherwise TFDS downloads them.
         full_train: Whether `train` also gets the validation images.
@@ -67,17 +68,13 @@ def load(
         BadRequest: If there is no such dataset, its images are of another kind, or an archive is
             missing or damaged, or there are too few training images.
     """
-    splits, version = tfds.read(name, archives)
+    splits, version, checksum = tfds.read(name, archives)
     train, test = splits["train"], splits["test"]
     if len(train) <= VALIDATION_IMAGES:
         raise BadRequest(
             f"dataset {name!r} must have more than {VALIDATION_IMAGES} training images, "
             f"received {len(train)}"
         )
-    digest = hashlib.sha256()
-    for split in (train, test):
-        digest.update(split.images.tobytes())
-        digest.update(split.labels.tobytes())
     boundary = len(train) if full_train else len(train) - VALIDATION_IMAGES
     train, validation = train[:boundary], train[boundary:]
     if train_classes is not None:
@@ -94,9 +91,9 @@ def load(
             f"received {train_images}"
         )
     return Dataset(
-        name=name,
+        name=plain_dataset(name),
         version=version,
-        checksum=digest.hexdigest(),
+        checksum=checksum,
         train=train[:train_images],
         validation=validation,
         test=test,

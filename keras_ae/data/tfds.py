@@ -2,11 +2,13 @@
 
 import contextlib
 import difflib
+import errno
+import hashlib
 import logging
 import os
 import re
 import tempfile
-import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,58 +17,101 @@ from google.protobuf.json_format import ParseError
 
 from keras_ae.data.split import Split
 from keras_ae.errors import BadRequest
-from keras_ae.files import clear_up, locked, replacing
+from keras_ae.files import clear_up, locked, remove, replacing, write_text
 from keras_ae.models.autoencoder import IMAGE_SHAPE
+from keras_ae.recipe import is_dataset_name, plain_dataset
 
 # In a checkout the archives of the default dataset lie beside the package.
 EMBEDDED_ARCHIVES = Path(__file__).parents[2] / "data"
+# The decoded arrays and their checksum, beside what TFDS prepared.
 _ARRAYS = "keras_ae_arrays.npz"
+_ARRAYS_CHECKSUM = "keras_ae_arrays.sha256"
+# Of what is embedded it is known, by name and version.
+_CHECKSUMS = {
+    ("mnist", "3.0.1"): "83e5e0419030bfb1b5fbe3a2bae2c8bce61f7775de49c0f2d2e13601a0239e52",
+}
+# TFDS waits between its tries, each time twice as long: 3 s in all, not 205 s.
+_DOWNLOAD_RETRIES = 4
+# What a machine lacks, whatever the dataset.
+_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENOMEM)
 
 
-def read(name: str, archives: str | Path | None) -> tuple[dict[str, Split], str]:
-    """Returns the splits `train` and `test` of a dataset, and its version; see `dataset.load`."""
-    builder = _builder(name)
-    archives = _find_archives(builder, archives)
-    arrays = Path(builder.data_dir) / _ARRAYS
-    splits = _read_arrays(arrays)
-    if splits is None:
-        with contextlib.suppress(OSError):
-            clear_up(builder.data_dir)
-        splits = _prepare(name, builder, archives)
-        # TFDS' directory may be shared and read-only; then every start decodes again.
-        with contextlib.suppress(OSError), replacing(arrays) as draft:
-            np.savez(
-                draft,
-                **{f"{key}_images": split.images for key, split in splits.items()},
-                **{f"{key}_labels": split.labels for key, split in splits.items()},
-            )
+def read(name: str, archives: str | Path | None) -> tuple[dict[str, Split], str, str]:
+    """Returns the splits `train` and `test` of a dataset, its version and its checksum.
+
+    See `data.load`. The checksum is the SHA-256 of images and labels of both splits.
+    """
+    with _told_in_one_line(name):
+        builder = _builder(name)
+        archives = _find_archives(builder, archives)
+        directory = Path(builder.data_dir)
+        known = _CHECKSUMS.get((builder.name, str(builder.version)))
+        splits, checksum = _read_arrays(directory, known)
+        if splits is None:
+            with contextlib.suppress(OSError):
+                clear_up(directory)
+            splits = _prepare(name, builder, archives)
+            checksum = _checksum(splits)
+            if known not in (None, checksum):
+                raise _damaged(builder.name, f"expected checksum {known}, received {checksum}")
+            # TFDS' directory may be shared and read-only; then every start decodes again.
+            with contextlib.suppress(OSError):
+                with replacing(directory / _ARRAYS) as draft:
+                    np.savez(
+                        draft,
+                        **{f"{key}_images": split.images for key, split in splits.items()},
+                        **{f"{key}_labels": split.labels for key, split in splits.items()},
+                    )
+                write_text(directory / _ARRAYS_CHECKSUM, checksum)
     for key, split in splits.items():
-        images = split.images
-        if images.shape[1:] != IMAGE_SHAPE or images.dtype != np.uint8 or len(images) == 0:
+        if not _is_sound(split):
             raise BadRequest(
-                f"dataset {name!r} must have uint8 images [n, 28, 28, 1] in its split {key!r}, "
-                f"received {images.dtype} {list(images.shape)}"
+                f"dataset {name!r} must have uint8 images [n, 28, 28, 1] and int64 labels [n] in "
+                f"its split {key!r}, received {split.images.dtype} {list(split.images.shape)} and "
+                f"{split.labels.dtype} {list(split.labels.shape)}"
             )
-    return splits, str(builder.version)
+    return splits, str(builder.version), checksum
+
+
+@contextlib.contextmanager
+def _told_in_one_line(name: str) -> Iterator[None]:
+    """Makes a `BadRequest` of whatever TFDS raises about a dataset."""
+    import tensorflow_datasets as tfds
+
+    if not is_dataset_name(name):
+        raise BadRequest(
+            f"expected the name of a TFDS dataset, name[/config][:version], received {name!r}"
+        )
+    try:
+        yield
+    except BadRequest:
+        raise
+    except tfds.core.DatasetNotFoundError as error:
+        near = difflib.get_close_matches(name, tfds.list_builders(), n=3)
+        hint = f", did you mean {' or '.join(near)}?" if near else ","
+        raise BadRequest(f"expected the name of a TFDS dataset{hint} received {name!r}") from error
+    except (ParseError, tf.errors.OpError, KeyError) as error:
+        raise _damaged(name, _first_line(error)) from error
+    except OSError as error:
+        if error.errno in _MACHINE:
+            raise
+        raise BadRequest(
+            f"dataset {name!r}: expected a directory for datasets that can be used, as "
+            f"TFDS_DATA_DIR says, received {_data_directory()}: {_first_line(error)}"
+        ) from error
+    except Exception as error:
+        raise BadRequest(
+            f"expected the name of a TFDS dataset, received {name!r}: {_first_line(error)}"
+        ) from error
 
 
 def _builder(name: str):
     import tensorflow_datasets as tfds
 
-    try:
-        builder = tfds.builder(name)
-    except tfds.core.DatasetNotFoundError as error:
-        near = difflib.get_close_matches(name, tfds.list_builders(), n=3)
-        hint = f", did you mean {' or '.join(near)}?" if near else ","
-        raise BadRequest(f"expected the name of a TFDS dataset{hint} received {name!r}") from error
-    except (ValueError, RuntimeError) as error:
-        raise BadRequest(
-            f"expected the name of a TFDS dataset, received {name!r}: {_first_line(error)}"
-        ) from error
-    except ParseError as error:
-        raise _damaged(name, error) from error
+    builder = tfds.builder(name)
     image = dict(builder.info.features).get("image")
-    found = "no images" if image is None else f"{image.np_dtype.__name__} {list(image.shape)}"
+    # With a version TFDS reads from files that it prepared, and describes types in another way.
+    found = "no images" if image is None else f"{np.dtype(image.np_dtype)} {list(image.shape)}"
     if found != f"uint8 {list(IMAGE_SHAPE)}":
         raise BadRequest(
             f"dataset {name!r} must have images uint8 {list(IMAGE_SHAPE)}, received {found}"
@@ -80,7 +125,9 @@ def _find_archives(builder, archives: str | Path | None) -> Path | None:
         if not archives.is_dir():
             return None
     archives = Path(archives)
-    expected = sorted(info.filename for info in builder.url_infos.values())
+    # A builder with a version, of what is prepared already, does not know where it came from.
+    infos = builder.url_infos or _builder(builder.name).url_infos
+    expected = sorted(info.filename for info in infos.values())
     missing = [name for name in expected if not (archives / name).is_file()]
     if missing:
         raise BadRequest(
@@ -93,20 +140,20 @@ def _find_archives(builder, archives: str | Path | None) -> Path | None:
 def _prepare(name: str, builder, archives: Path | None) -> dict[str, Split]:
     import requests
     import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import downloader
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
+    downloader.MAX_RETRIES = _DOWNLOAD_RETRIES
     tfds.disable_progress_bar()
-    # Without a network TFDS tries again for minutes and warns each time; its error says it all.
+    # Without a network TFDS warns at each try; its error says it all.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         # TFDS would keep the unpacked archives under their own names, which are the same for
         # several datasets, and take those of one for those of another. Where one archive is
         # damaged, threads may still unpack the others while the directory is removed.
-        unpacking = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         directory = Path(builder.data_dir)
-        # TFDS fails if two processes prepare a dataset at once. Others find it done.
-        lock = locked(directory.parent / ".lock")
-        with contextlib.nullcontext() if directory.is_dir() else lock, unpacking as unpacked:
+        alone = contextlib.nullcontext() if directory.is_dir() else _alone(directory)
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as unpacked, alone:
             # A builder from before another process prepared the dataset does not know its splits.
             builder = _builder(name)
             config = tfds.download.DownloadConfig(manual_dir=archives, extract_dir=unpacked)
@@ -120,34 +167,64 @@ def _prepare(name: str, builder, archives: Path | None) -> dict[str, Split]:
             f"dataset {builder.name!r}: expected a download, or the directory of its archives as a "
             f"flag, received: {_first_line(error)}"
         ) from error
-    try:
-        splits = builder.as_dataset(batch_size=-1)
-        return {
-            key: Split(splits[key]["image"].numpy(), splits[key]["label"].numpy())
-            for key in ("train", "test")
-        }
-    except (tf.errors.OpError, KeyError) as error:
-        raise _damaged(builder.name, error) from error
+    splits = builder.as_dataset(batch_size=-1)
+    return {
+        key: Split(splits[key]["image"].numpy(), splits[key]["label"].numpy())
+        for key in ("train", "test")
+    }
 
 
-def _damaged(name: str, error: Exception) -> BadRequest:
-    directory = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keeps others from preparing a dataset, and clears up after those that were killed at it."""
+    # TFDS fails if two processes prepare a dataset at once. Others find it done.
+    with locked(directory.parent / ".lock"):
+        for left in directory.parent.glob(f"incomplete.*_{directory.name}"):
+            remove(left)
+        yield
+
+
+def _data_directory() -> str:
+    return os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+
+
+def _damaged(name: str, reason: str) -> BadRequest:
+    directory = _data_directory()
     return BadRequest(
         f"expected what TFDS prepared as {name!r} in {directory}, received damaged files: remove "
-        f"{directory}/{name} and start again ({_first_line(error)})"
+        f"{directory}/{plain_dataset(name)} and start again ({reason})"
     )
 
 
-def _read_arrays(path: Path) -> dict[str, Split] | None:
+def _read_arrays(directory: Path, known: str | None) -> tuple[dict[str, Split] | None, str]:
+    """Returns the splits that an earlier start left, and their checksum, if all is as it was."""
     try:
+        path = directory / _ARRAYS
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {
+            splits = {
                 key: Split(arrays[f"{key}_images"], arrays[f"{key}_labels"])
                 for key in ("train", "test")
             }
-    except (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile):
-        # Not there yet, or damaged: the archive format has checksums. It can be made again.
-        return None
+        expected = known or (directory / _ARRAYS_CHECKSUM).read_text(encoding="utf-8")
+        if all(map(_is_sound, splits.values())) and _checksum(splits) == expected:
+            return splits, expected
+    except Exception:
+        pass  # Whatever is wrong with them, they can be made again.
+    return None, ""
+
+
+def _is_sound(split: Split) -> bool:
+    images, labels, n = split.images, split.labels, len(split)
+    types, shapes = (images.dtype, labels.dtype), (images.shape, labels.shape)
+    return n > 0 and types == (np.uint8, np.int64) and shapes == ((n, *IMAGE_SHAPE), (n,))
+
+
+def _checksum(splits: dict[str, Split]) -> str:
+    digest = hashlib.sha256()
+    for split in splits.values():
+        digest.update(split.images.tobytes())
+        digest.update(split.labels.tobytes())
+    return digest.hexdigest()
 
 
 def _first_line(error: Exception) -> str:
@@ -157,4 +234,5 @@ def _first_line(error: Exception) -> str:
 
 def cache_directory(name: str) -> Path:
     """Returns the directory of a prepared dataset, where what is derived from it may be kept."""
-    return Path(_builder(name).data_dir)
+    with _told_in_one_line(name):
+        return Path(_builder(name).data_dir)

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_ae import data
+from keras_ae.errors import BadRequest
 from keras_ae.models import Autoencoder, VariationalAutoencoder
 from keras_ae.options import Options
 from keras_ae.recipe import Recipe
@@ -43,6 +44,13 @@ class Context:
     dataset: data.Dataset  # The splits that the model was trained on and is tested on.
     ood: data.Dataset | None  # Another dataset to tell from it.
     options: Options
+
+    def __post_init__(self):
+        if self.ood is not None and self.ood.checksum == self.dataset.checksum:
+            raise BadRequest(
+                f"`ood` must be another dataset than the run's own, {self.dataset.name}, received "
+                f"{self.options.ood}, which has the same images"
+            )
 
     @property
     def is_variational(self) -> bool:

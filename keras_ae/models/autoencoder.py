@@ -72,6 +72,17 @@ class Autoencoder(keras.Model):
         self.decoder = decoder
         self.latent_dim = decoder.input_shape[-1]
 
+    def save(self, filepath, *args, **kwargs) -> None:
+        """Saves the model as `keras.Model.save` does, to a `.keras` file.
+
+        Raises:
+            ValueError: If the path is that of an HDF5 file. Keras would write one, but not load it
+                without being told the classes.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(f"`filepath` must end with .keras. Received: {str(filepath)!r}")
+        super().save(filepath, *args, **kwargs)
+
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""
         config = {"name": self.name, "dtype": self.dtype_policy.name, "trainable": self.trainable}
@@ -111,10 +122,17 @@ class Autoencoder(keras.Model):
             float32 `[n, 28, 28, 1]` in [0, 1].
 
         Raises:
-            ValueError: If `latents` has another shape or type, or is not finite.
+            ValueError: If `latents` has another shape or type, is not finite, or is so large that
+                the decoder's sums are not.
         """
         latents = check_floats(latents, "latents", (self.latent_dim,))
-        return self._in_batches(self.decode_step, latents, batch_size)
+        images = self._in_batches(self.decode_step, latents, batch_size)
+        if np.isnan(images).any():
+            raise ValueError(
+                "`latents` must be small enough for the decoder to compute with them. "
+                f"Received: values from {latents.min():g} to {latents.max():g}"
+            )
+        return images
 
     def reconstruct(self, images, batch_size: int = 1000) -> np.ndarray:
         """Returns `decode(encode(images))`, float32 `[n, 28, 28, 1]` in [0, 1].

@@ -195,12 +195,21 @@ class VariationalAutoencoder(Autoencoder):
         """Returns `n` generated images: latents drawn from the prior, decoded.
 
         Args:
-            n: Number of images.
-            seed: Same seed, same images.
+            n: Number of images, 0 or more.
+            seed: Integer of 64 bits: same seed, same images.
 
         Returns:
             float32 `[n, 28, 28, 1]` in [0, 1], the probabilities of the pixels.
+
+        Raises:
+            ValueError: If `n` or `seed` is something else.
         """
+        for name, value, lowest, end in (("n", n, 0, 2**31), ("seed", seed, -(2**63), 2**63)):
+            is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not is_integer or not lowest <= value < end:
+                raise ValueError(
+                    f"`{name}` must be an integer from {lowest} to {end - 1}. Received: {value!r}"
+                )
         return self.decode(self.prior_step(n, seed).numpy())
 
     def score(self, images, batch_size: int = 1000) -> np.ndarray:
