@@ -75,8 +75,8 @@ def _check_described(model: Autoencoder, run: Run) -> None:
         "model": type(model).__name__, "parameters": model.count_params(), **model.get_config()
     }  # fmt: skip
     # Other versions have other arguments.
-    for name in described.keys() & received.keys():
-        expected, value = described[name], received[name]
+    for name, expected in described.items():
+        value = received.get(name, expected)
         if expected is not None and expected != (list(value) if type(value) is tuple else value):
             raise BadRequest(
                 f"expected the model that {run.config} describes, with {name} {expected!r}, "
