@@ -79,12 +79,21 @@ def export_run(run: Run, dataset: data.Dataset | None = None) -> dict:
     quantized file is left out where it would cost more than a tenth of the error.
 
     Returns the contents of `export.json`: the threshold of `detect`, the sizes in bytes, and for
-    the LiteRT files the mean squared error per pixel beside that of the Keras model. Without
-    `dataset`, the one that `config.json` names is loaded.
+    the LiteRT files the mean squared error per pixel beside that of the Keras model.
+
+    A training gives its `dataset` and has locked the directory. Without it, the one that
+    `config.json` names is loaded, and the directory is locked here.
     """
     model = load_run(run)
-    if dataset is None:
-        dataset = load_dataset(run)
+    if dataset is not None:
+        return _write_exports(run, model, dataset)
+    dataset = load_dataset(run)
+    run.check_open()
+    with run.locked():
+        return _write_exports(run, model, dataset)
+
+
+def _write_exports(run: Run, model: Autoencoder, dataset: data.Dataset) -> dict:
     # With `full_train` there is no validation split, and the training images stand in for it.
     split = "validation" if len(dataset.validation) else "train"
     images = data.to_float(getattr(dataset, split).images)

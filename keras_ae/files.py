@@ -1,13 +1,14 @@
 """Files that are either whole or not there."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from keras_ae.errors import BadRequest
@@ -26,33 +27,40 @@ def replacing(path: str | Path) -> Iterator[Path]:
     The path lies in the same directory and has the same suffix, since some writers choose the
     format by it. When the block raises, `path` stays as it was and nothing else is left behind.
 
+    Missing directories above it are made. All is on the disk when the block is left.
+
     A file is replaced in one step. POSIX has no such step for directories: for a moment nothing
     is called `path`, but never half a directory, and `clear_up` mends it if the process dies then.
     """
     path = Path(path)
+    make_directory(path.parent)
     draft, aside = (path.with_name(f".{os.getpid()}{kind}{path.name}") for kind in (_DRAFT, _ASIDE))
     remove(draft)  # Of a process that died and had the same number.
     try:
         yield draft
+        for content in draft.rglob("*"):
+            _sync(content)
+        _sync(draft)
         if path.is_dir():
             path.rename(aside)
         draft.replace(path)
+        _sync(path.parent)
     finally:
         remove(draft)
         _settle(aside, path)
 
 
-def clear_up(directory: str | Path) -> None:
+def clear_up(directory: str | Path, is_ours: Callable[[Path], bool] = lambda path: True) -> None:
     """Removes what killed processes left half done in a directory, at any depth.
 
-    This process must not be writing there now.
+    This process must not be writing there now. What `is_ours` does not want is left alone.
     """
     for path in list(Path(directory).rglob(".*")):
         match = _UNFINISHED.fullmatch(path.name)
-        if match is None or _lives_elsewhere(int(match["process"])):
+        if match is None or not is_ours(path) or _lives_elsewhere(int(match["process"])):
             continue
         if match["kind"] == _ASIDE:
-            _settle(path, path.with_name(match["name"]))
+            _settle(path, target(path))
         else:
             remove(path)
 
@@ -65,29 +73,70 @@ def locked(path: str | Path, wait: bool = True) -> Iterator[None]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    with open(path, "a", opener=no_link) as file:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
 
 
+def no_link(path: str, flags: int) -> int:
+    """Opens what is no symbolic link, and waits for nobody: an opener for `open`."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
+def make_directory(directory: str | Path) -> None:
+    """Makes a directory, and what is missing above it, so that a power cut does not undo it."""
+    directory = Path(directory)
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        _sync(path.parent)
+
+
+@contextlib.contextmanager
+def refusing(expected: str, path: str | Path) -> Iterator[None]:
+    """Tells in one line why a path is not what was `expected`, whatever the system says of it."""
+    try:
+        yield
+    except BadRequest:
+        raise
+    except (OSError, ValueError) as error:
+        received = str(path) if str(path).isprintable() else repr(str(path))
+        reason = getattr(error, "strerror", None) or error
+        raise BadRequest(f"expected {expected}, received {received}: {reason}") from error
+
+
 def check_writable(directory: str | Path) -> None:
     """Checks that files can be written to a directory, or to where it would be made."""
-    directory = Path(directory)
+    wanted = refusing("a directory that can be written", directory)
+    with wanted, tempfile.TemporaryFile(dir=nearest(directory)):
+        pass
+
+
+def nearest(path: str | Path) -> Path:
+    """Returns the path, or what exists of those above it. Names that cannot be are errors."""
+    path = Path(path).absolute()
+    existing = next(one for one in (path, *path.parents) if exists(one))
+    for name in path.relative_to(existing).parts:
+        exists(existing / name)
+    return existing
+
+
+def exists(path: Path) -> bool:
+    """Returns whether something has this name, be it a link to nothing.
+
+    Names that cannot be are errors.
+    """
     try:
-        existing = next(
-            path for path in (directory, *directory.absolute().parents) if path.exists()
-        )
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-    except OSError as error:
-        raise BadRequest(
-            f"expected a directory that can be written, received {directory}: {error.strerror}"
-        ) from error
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
-def is_unfinished(path: Path) -> bool:
-    """Returns whether a path is what `replacing` has not finished, by its name."""
-    return _UNFINISHED.fullmatch(path.name) is not None
+def target(path: Path) -> Path:
+    """Returns the path that `replacing` has not finished, or else the path itself."""
+    match = _UNFINISHED.fullmatch(path.name)
+    return path.with_name(match["name"]) if match else path
 
 
 def _lives_elsewhere(process: int) -> bool:
@@ -98,6 +147,19 @@ def _lives_elsewhere(process: int) -> bool:
     except PermissionError:
         return True
     return process != os.getpid()
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file, or the list of names in a directory, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems cannot do it for directories.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _settle(aside: Path, path: Path) -> None:

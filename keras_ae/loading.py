@@ -7,6 +7,7 @@ import keras
 
 from keras_ae import data
 from keras_ae.errors import BadRequest
+from keras_ae.files import refusing
 from keras_ae.models import Autoencoder
 from keras_ae.runs import Run, pretrained
 
@@ -37,7 +38,9 @@ def load(name: str | Path) -> Autoencoder:
     """
     shipped = pretrained()
     run = shipped.get(str(name)) or Run(name)
-    if not run.model.is_file():
+    with refusing("the name of a model or of a run directory", name):
+        found = run.model.is_file()
+    if not found:
         raise BadRequest(
             f"expected a run directory with a {run.model.name}, or one of the shipped models "
             f"({', '.join(shipped) or 'there are none'}), received {str(name)!r}"
@@ -46,7 +49,7 @@ def load(name: str | Path) -> Autoencoder:
 
 
 def load_run(run: Run) -> Autoencoder:
-    """Loads the model of a run, see `load`."""
+    """Loads the model of a run, see `load`, and checks that it is the one of `config.json`."""
     try:
         model = keras.saving.load_model(run.model, compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
@@ -57,7 +60,28 @@ def load_run(run: Run) -> Autoencoder:
         raise BadRequest(
             f"expected a model of keras_ae in {run.model}, received a {type(model).__name__}"
         )
+    if run.config.is_file():
+        run.check_whole()
+        _check_described(model, run)
     return model
+
+
+def _check_described(model: Autoencoder, run: Run) -> None:
+    recipe = run.read_config()["recipe"]
+    arguments = recipe.get("arguments")
+    described = {"model": recipe.get("model"), "parameters": recipe.get("parameters")}
+    described |= arguments if isinstance(arguments, dict) else {}
+    received = {
+        "model": type(model).__name__, "parameters": model.count_params(), **model.get_config()
+    }  # fmt: skip
+    # Other versions have other arguments.
+    for name, expected in described.items():
+        value = received.get(name, expected)
+        if expected is not None and expected != (list(value) if type(value) is tuple else value):
+            raise BadRequest(
+                f"expected the model that {run.config} describes, with {name} {expected!r}, "
+                f"received {run.model} with {name} {value!r}"
+            )
 
 
 def load_dataset(run: Run) -> data.Dataset:
@@ -65,12 +89,19 @@ def load_dataset(run: Run) -> data.Dataset:
     recipe, trained_on = run.read_trained()
     archives = trained_on.get("archives")
     # A run may have moved. The checksum tells whether the data are still the same.
-    if archives is not None and not Path(archives).is_dir():
-        archives = None
+    with refusing("a directory of archives", str(archives)):
+        if archives is not None and not Path(archives).is_dir():
+            archives = None
     dataset = data.load_for(recipe, archives)
-    if dataset.checksum != trained_on["checksum"]:
-        raise BadRequest(
-            f"dataset {recipe.dataset!r} must be that of the run: expected checksum "
-            f"{trained_on['checksum']}, received {dataset.checksum}"
-        )
+    received = {
+        "name": dataset.name,
+        "checksum": dataset.checksum,
+        **{name: len(getattr(dataset, name)) for name in ("train", "validation", "test")},
+    }
+    for name, value in received.items():
+        if trained_on.get(name, value) != value:
+            raise BadRequest(
+                f"dataset {recipe.dataset!r} must be that of the run: expected {name} "
+                f"{trained_on[name]}, received {value}"
+            )
     return dataset

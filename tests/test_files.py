@@ -6,10 +6,12 @@ import random
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from keras_ae import files
+from keras_ae.errors import BadRequest
 
 # Writes a file and a directory over and over, each time with one number throughout.
 WRITER = """
@@ -107,3 +109,61 @@ def test_clearing_up_spares_the_drafts_of_other_living_processes(tmp_path):
     (tmp_path / ".99999999999999999999-file.json").touch()
     files.clear_up(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([living.name, ".hidden"])
+
+
+@pytest.fixture
+def synced(monkeypatch, tmp_path):
+    """Lists what is brought to the disk, with the names that lie in `tmp_path/new` then."""
+    calls, fsync = [], os.fsync
+
+    def recording(descriptor):
+        fsync(descriptor)
+        path = Path(f"/proc/self/fd/{descriptor}").readlink().relative_to(tmp_path)
+        names = sorted(path.name for path in (tmp_path / "new").glob("*"))
+        calls.append((path.as_posix(), names))
+
+    monkeypatch.setattr(os, "fsync", recording)
+    return calls
+
+
+def test_a_file_is_on_the_disk_before_its_name_and_its_name_at_the_end(synced, tmp_path):
+    files.write_text(tmp_path / "new" / "file", "content")
+    draft = f".{os.getpid()}-file"
+    assert synced == [(".", []), (f"new/{draft}", [draft]), ("new", ["file"])]
+
+
+def test_a_directory_is_on_the_disk_with_all_that_it_holds(synced, tmp_path):
+    draft = f".{os.getpid()}-directory"
+    for _ in range(2):  # The second replaces the first.
+        del synced[:]
+        with files.replacing(tmp_path / "new" / "directory") as path:
+            (path / "inner").mkdir(parents=True)
+            (path / "inner" / "file").write_text("content")
+        inside = [path for path, names in synced if draft in names]
+        assert sorted(inside) == [f"new/{draft}{name}" for name in ("", "/inner", "/inner/file")]
+        assert synced[-1][0] == "new"
+        assert "directory" in synced[-1][1]
+
+
+def test_checks_of_names_leave_nothing(tmp_path):
+    for name in ("x" * 300, "new/" + "x" * 300, "a\0b"):
+        with pytest.raises(BadRequest, match="a directory that can be written") as caught:
+            files.check_writable(tmp_path / name)
+        assert "\n" not in str(caught.value)
+        assert "\0" not in str(caught.value)
+    files.check_writable(tmp_path / "new" / "newer")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_clearing_up_leaves_what_is_not_ours(tmp_path):
+    for name in (".99999999-file.json", ".2024-notes.md"):
+        (tmp_path / name).touch()
+    files.clear_up(tmp_path, lambda path: path.suffix == ".json")
+    assert [path.name for path in tmp_path.iterdir()] == [".2024-notes.md"]
+
+
+def test_locks_follow_no_link(tmp_path):
+    (tmp_path / "lock").symlink_to("precious")
+    with pytest.raises(OSError, match="symbolic links"), files.locked(tmp_path / "lock"):
+        pass
+    assert not (tmp_path / "precious").exists()

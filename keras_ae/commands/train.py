@@ -86,7 +86,7 @@ def _train(options: dict) -> None:
     overwrite, resume = options.pop("overwrite"), options.pop("resume")
     name = options.pop("recipe", None)
     directory = options.pop("save_dir", None)
-    run = Run(directory or RUNS / (name or DEFAULT_RECIPE))
+    run = Run(RUNS / (name or DEFAULT_RECIPE) if directory is None else directory)
     if resume:
         run.check_resumable()
         name = _check_same(run, {**options, **({"name": name} if name else {})})
@@ -112,7 +112,8 @@ def _export(run: Run, options: dict) -> None:
             "`export_only`: expected no other settings, since the run has its own; received "
             f"{', '.join(given)}"
         )
-    run.read_recipe()
+    run.read_trained()
+    run.check_open()
     with program.quiet_tensorflow():
         from keras_ae import export
     export.export_run(run)

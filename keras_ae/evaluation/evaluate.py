@@ -33,7 +33,6 @@ def evaluate(run: Run, options: Options) -> dict:
 
 def _run_stages(context: Context) -> dict:
     run, options = context.run, context.options
-    run.evaluation.mkdir(exist_ok=True)
     content = {
         "run": _describe(context),
         "units": {key: measure.unit for key, measure in MEASURES.items()},
@@ -60,6 +59,7 @@ def _run_stages(context: Context) -> dict:
 def open_run(run: Run, options: Options) -> Context:
     """Returns what the stages need to measure a finished run."""
     recipe, trained_on = run.read_trained()
+    run.check_open()
     options.check_against(trained_on)
     dataset = load_dataset(run)
     ood = None if options.ood is None else data.load(options.ood, options.ood_archives)
@@ -88,10 +88,10 @@ def _describe(context: Context) -> dict:
 
 def _earlier(run: Run, content: dict) -> dict:
     """Returns the stages of an earlier evaluation of the same model, if there is one."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         earlier = json.loads(run.evaluation_metrics.read_text(encoding="utf-8"))
         if all(earlier[key] == content[key] for key in ("run", "units")):
-            return earlier["stages"]
+            return dict(earlier["stages"])
     return {}
 
 

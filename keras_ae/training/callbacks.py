@@ -1,5 +1,6 @@
 """Callbacks that draw while a model trains. They work with any Keras model of images."""
 
+import re
 import time
 from pathlib import Path
 
@@ -15,12 +16,18 @@ class _FigureEveryEpochs(keras.callbacks.Callback):
         super().__init__()
         if every < 1:
             raise ValueError(f"`every` must be at least 1. Received: every={every}")
-        self.path = str(path)
+        self.path = Path(path)
         self.every = every
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every == 0 or epoch + 1 == self.params.get("epochs"):
-            figures.save(self.draw(epoch + 1), self.path.format(epoch=epoch + 1))
+            # The epoch's field, and no other, in the name of the file, and not in its directory.
+            name = re.sub(
+                r"\{epoch(:[^{}]*)?\}",
+                lambda field: field[0].format(epoch=epoch + 1),
+                self.path.name,
+            )
+            figures.save(self.draw(epoch + 1), self.path.with_name(name))
 
 
 class ReconstructionFigures(_FigureEveryEpochs):
@@ -38,7 +45,8 @@ class ReconstructionFigures(_FigureEveryEpochs):
 
     Args:
         images: Originals `[n, height, width, 1]` in [0, 1].
-        path: File to write, with a field for the epoch: `"figures/epoch_{epoch:04d}.png"`.
+        path: File to write, with a field for the epoch: `"figures/epoch_{epoch:04d}.png"`. Other
+            braces, and those of directories, mean themselves.
         every: Epochs between figures; the last epoch always gets one.
         inputs: What the model is given, where that is not the originals, such as noisy images.
             They get a row of their own.
@@ -75,7 +83,8 @@ class SampleFigures(_FigureEveryEpochs):
 
     Args:
         latents: `[n, latent_dim]`.
-        path: File to write, with a field for the epoch: `"figures/epoch_{epoch:04d}.png"`.
+        path: File to write, with a field for the epoch: `"figures/epoch_{epoch:04d}.png"`. Other
+            braces, and those of directories, mean themselves.
         every: Epochs between figures; the last epoch always gets one.
         decoder: Model from latents to images; by default `model.decoder`.
     """

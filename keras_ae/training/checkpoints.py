@@ -32,6 +32,8 @@ class Checkpoints(keras.callbacks.Callback):
 
     The optimizer of the model has to be built. The callbacks in `stateful` remember something:
     `get_state` returns what JSON can hold, and `set_state` takes it back.
+
+    Each carries the `run` that it belongs to, see `Run.fingerprint`. Those of version 0.1 do not.
     """
 
     def __init__(
@@ -41,9 +43,11 @@ class Checkpoints(keras.callbacks.Callback):
         stateful: Mapping[str, keras.callbacks.Callback],
         steps: int,
         interrupts: Interrupts,
+        run: str,
     ):
         super().__init__()
         self.directory = Path(directory)
+        self.run = run
         self.stateful = stateful
         self.steps = steps
         self.interrupts = interrupts
@@ -63,6 +67,7 @@ class Checkpoints(keras.callbacks.Callback):
         """Writes a checkpoint to resume from in `epoch`, counted from 0, after `step` steps."""
         started = time.monotonic()
         self._progress.content = {
+            "run": self.run,
             "epoch": epoch,
             "step": step,
             "callbacks": {name: one.get_state() for name, one in self.stateful.items()},
@@ -82,7 +87,10 @@ class Checkpoints(keras.callbacks.Callback):
         generations = self._generations()
         for path in reversed(generations):
             try:
+                self._check_belongs(path)
                 self._checkpoint.read(str(path / "state")).assert_consumed()
+            except BadRequest:
+                raise
             except (tf.errors.OpError, AssertionError, ValueError):
                 print(
                     f"warning: the checkpoint {path} is damaged; trying the one before",
@@ -102,6 +110,19 @@ class Checkpoints(keras.callbacks.Callback):
                 f"{self.directory}: start again with `overwrite`"
             )
         return self._first
+
+    def _check_belongs(self, path: Path) -> None:
+        # Alone, since all else may have other shapes in another run.
+        tf.train.Checkpoint(progress=self._progress).read(str(path / "state")).expect_partial()
+        run = self._progress.content.get("run")
+        if run is None:
+            print(f"warning: the checkpoint {path} does not say of which run it is; going on",
+                  file=sys.stderr)  # fmt: skip
+        elif run != self.run:
+            raise BadRequest(
+                f"expected a checkpoint of the run that {self.directory.parent / 'config.json'} "
+                f"describes, received one of another run in {path}"
+            )
 
     def _generations(self) -> list[Path]:
         return sorted(self.directory.glob("epoch_*"))

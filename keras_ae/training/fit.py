@@ -67,7 +67,9 @@ def fit(
     curves = callbacks.LossPlot(settings["plot"] or run.loss_plot)
     schedule = schedule_callback(recipe, "loss" if validation is None else "val_loss")
     stateful = {"curves": curves, **({"schedule": schedule} if schedule else {})}
-    checkpoints = Checkpoints(run.checkpoints, model, stateful, shuffled.steps, interrupts)
+    checkpoints = Checkpoints(
+        run.checkpoints, model, stateful, shuffled.steps, interrupts, run.fingerprint()
+    )
     all_callbacks = [
         _FiniteLosses(),
         *([schedule] if schedule else []),

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import re
 from collections.abc import Callable, Iterator
@@ -15,10 +16,10 @@ from matplotlib.figure import Figure
 
 from keras_ae import __version__, data, export, revision
 from keras_ae.errors import BadRequest, RunFailed
-from keras_ae.files import check_writable, remove, replacing, write_json
+from keras_ae.files import check_writable, nearest, refusing, remove, replacing, write_json
 from keras_ae.interrupts import Interrupts
 from keras_ae.recipe import Recipe, check_values
-from keras_ae.runs import Run
+from keras_ae.runs import Run, owner_of
 from keras_ae.summary import summarize
 from keras_ae.training import devices
 from keras_ae.training.fit import fit, prepare
@@ -99,12 +100,14 @@ def _train(
     devices.use_device(settings["device"])
     devices.use_threads(recipe)
     distribution = devices.distribution(settings["strategy"])
-    _check_plot(settings["plot"])
+    _check_plot(settings["plot"], run)
     if settings["tensorboard"] and importlib.util.find_spec("tensorboard") is None:
         raise BadRequest(
             "`tensorboard`: expected the package tensorboard, received none: "
             'pip install ".[tensorboard]"'
         )
+    with refusing("a directory of archives", str(settings["archives"])):
+        nearest(settings["archives"] or "")
     dataset = data.load_for(recipe, settings["archives"])
     devices.check_even(recipe.batch_size, len(dataset.train), distribution.num_replicas_in_sync)
     with distribution.scope():
@@ -138,16 +141,24 @@ def _told_in_one_line(hint: str) -> Iterator[None]:
         raise RunFailed(f"could not write: {reason}; when that is mended, {hint}") from error
 
 
-def _check_plot(plot: str | None) -> None:
+def _check_plot(plot: str | None, run: Run) -> None:
     if plot is None:
         return
-    path = Path(plot)
+    with refusing("a file that can be written as `plot`", plot):
+        # Its draft has a longer name.
+        nearest(Path(plot).with_name(f".{os.getpid()}-{Path(plot).name}"))
+        path, directory = (Path(os.path.realpath(one)) for one in (plot, run.directory))
+        owner = owner_of(path)
     known = Figure().canvas.get_supported_filetypes()
     if path.suffix.removeprefix(".") not in known or path.is_dir():
         raise BadRequest(
             f"`plot`: expected a file with one of the endings {', '.join(known)}, received {plot}"
         )
-    check_writable(path.parent)
+    if directory.is_relative_to(path) or owner not in (None, directory):
+        raise BadRequest(
+            f"`plot`: expected a file apart from {owner or 'the run directory'}, received {plot}"
+        )
+    check_writable(Path(plot).parent)
 
 
 def _config(recipe: Recipe, settings: dict, dataset: data.Dataset) -> dict:

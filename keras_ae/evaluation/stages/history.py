@@ -33,8 +33,9 @@ def read(run: Run) -> dict[str, list[float]]:
             rows = [
                 {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)
             ]
-    except (OSError, ValueError, TypeError) as error:
-        raise Skipped(f"the run has no history.csv that can be read ({error})") from error
-    if not rows:
-        raise Skipped("the run's history.csv has no epoch")
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise Skipped(f"the run has no history.csv that can be read ({reason})") from error
+    if not rows or "loss" not in rows[0]:
+        raise Skipped("the run's history.csv has no epoch with a loss")
     return {name: [row[name] for row in rows] for name in rows[0]}
