@@ -1,6 +1,7 @@
 """What lies around the programs: variables, homes, pipes, networks, other Keras settings."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -268,3 +269,39 @@ def test_a_saved_model_computes_in_the_precision_that_it_was_saved_with(
     # `encode` runs the same layers as one graph.
     tolerance = 0.02 if name == "bfloat16" else 1e-5
     np.testing.assert_allclose(np.asarray(latents, "float32"), computed[name][0], atol=tolerance)
+
+
+@pytest.mark.parametrize("received", ["{", "7", '{"cluster": 5}', '{"cluster": {"worker": 3}}'])
+def test_a_cluster_that_cannot_be_read_is_refused(received, monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("TF_CONFIG", received)
+    directory = tmp_path / "run"
+    assert train.main(["mlp", "--strategy", "mirrored", "-s", str(directory)]) == 2
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert f"expected JSON of a cluster in TF_CONFIG, received {received!r}" in error
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([""], "unknown recipe"),
+        (["", "--resume"], "expected name 'mlp'"),
+        (["-s", ""], "--save-dir: expected a directory, received ''"),
+    ],
+)
+def test_an_empty_word_is_not_left_out(arguments, message, mlp_run, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    if "--resume" in arguments:
+        unfinished = shutil.copytree(mlp_run.directory, tmp_path / "run")
+        (unfinished / "metrics.json").unlink()
+        arguments = [*arguments, "-s", str(unfinished)]
+    assert train.main(arguments) == 2
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
+
+
+def test_a_name_too_long_for_a_file_is_refused():
+    with pytest.raises(BadRequest, match=r"^expected the name of a model .*received x+"):
+        keras_ae.load("x" * 5000)

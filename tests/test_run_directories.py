@@ -464,7 +464,6 @@ CONTRADICTIONS = {
         lambda recipe: recipe.update({**vars(recipes.get("conv")), "train_images": 2000}),
         "with ",
     ),
-    "parameters": (lambda recipe: recipe.update(parameters=7), "parameters 7"),
 }
 
 
@@ -481,6 +480,17 @@ def test_a_config_that_contradicts_the_model(case, run, tmp_path, capfd):
         _check_refused(program, arguments, message, tmp_path, capfd)
     with pytest.raises(BadRequest, match=r"config\.json describes.*received .*model\.keras"):
         keras_ae.load(run.directory)
+
+
+def test_a_run_of_the_first_version_may_count_the_parameters_of_other_arguments(run):
+    # There, `mlp -z 32` recorded the number for 8 latents.
+    def age(config: dict) -> None:
+        config["versions"]["keras_ae"] = "0.1.0"
+        config["recipe"]["parameters"] = 622_503
+
+    _edit(run, age)
+    assert keras_ae.load(run.directory).count_params() != 622_503
+    assert evaluate.main([str(run.directory), "--only", "history"]) == 0
 
 
 @pytest.mark.parametrize("name", list(runs.pretrained()))

@@ -86,13 +86,16 @@ def _train(options: dict) -> None:
     overwrite, resume = options.pop("overwrite"), options.pop("resume")
     name = options.pop("recipe", None)
     directory = options.pop("save_dir", None)
-    run = Run(RUNS / (name or DEFAULT_RECIPE) if directory is None else directory)
+    if directory == "":
+        raise BadRequest("`save_dir`: expected a directory, received ''")
+    default = RUNS / (DEFAULT_RECIPE if name is None else name)
+    run = Run(default if directory is None else directory)
     if resume:
         run.check_resumable()
-        name = _check_same(run, {**options, **({"name": name} if name else {})})
+        name = _check_same(run, {**options, **({} if name is None else {"name": name})})
     else:
         settings = {key: options.pop(key) for key in SETTINGS if key in options}
-        recipe = recipes.get(name or DEFAULT_RECIPE).override(**options)
+        recipe = recipes.get(DEFAULT_RECIPE if name is None else name).override(**options)
         name = recipe.name
         run.check_free(overwrite)
     hint = f"resume with: {_resume_command(name, run)}"

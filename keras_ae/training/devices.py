@@ -1,6 +1,7 @@
 """On which devices, and with how many threads, TensorFlow computes."""
 
 import contextlib
+import os
 
 import tensorflow as tf
 
@@ -29,8 +30,14 @@ def distribution(strategy: str) -> tf.distribute.Strategy:
     """Returns a strategy: `single`, or `mirrored` over all GPUs or else all logical CPU devices."""
     if strategy == "single":
         return tf.distribute.get_strategy()
-    cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec()
-    machines = sum(cluster.num_tasks(job) for job in cluster.jobs)
+    try:
+        cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec()
+        machines = sum(cluster.num_tasks(job) for job in cluster.jobs)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadRequest(
+            f"expected JSON of a cluster in TF_CONFIG, received {os.environ['TF_CONFIG']!r} "
+            f"({error})"
+        ) from error
     if machines > 1:
         raise BadRequest(
             "`strategy` mirrored: expected one machine, since fit of Keras 3 does not support "
