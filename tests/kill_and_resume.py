@@ -228,31 +228,29 @@ class Scene:
         begins_with: What the directory holds before: the outcome of a scene, `interrupted` or
             `unexported`; `None` for nothing.
         ends_like: Scene whose undisturbed outcome this one must have; by default its own.
-        exports: Whether a training exports its model.
-        moments: What may be killed besides the steps.
+        exports: Whether it exports the model.
     """
 
     command: str
     begins_with: str | None = None
     ends_like: str | None = None
     exports: bool = False
-    moments: tuple[Callable, ...] = (after,)
 
 
 TRAIN = "RECIPE ARGUMENTS --save-dir DIR"
 RESUME = "RECIPE --resume --save-dir DIR"
 SCENES = {
-    "train": Scene(TRAIN, moments=(after, writing)),
-    "resume": Scene(RESUME, "interrupted", "train", moments=(after, writing)),
+    "train": Scene(TRAIN),
+    "resume": Scene(RESUME, "interrupted", "train"),
     "whole": Scene(TRAIN, exports=True),
     "export": Scene(RESUME, "unexported", "whole", exports=True),
-    "export-only": Scene("--export-only DIR", "whole", "whole"),
+    "export-only": Scene("--export-only DIR", "whole", "whole", exports=True),
     "evaluate": Scene(f"evaluate.py DIR --only {STAGES}", "train"),
     "overwrite": Scene(f"{TRAIN} --overwrite", "another", "train"),
     "prepare": Scene(TRAIN),
 }
 # What is killed, in this order over and over, and how: `step` is between two renames or removals.
-# No family has a share in the length, so that each of them meets each of these.
+# The length and the number of families have no common divisor, so that all of them meet.
 ORDER = (
     "train:writing", "overwrite:step", "export:after", "resume:after", "evaluate:step",
     "train:after", "export-only:after", "overwrite:after", "train:step", "evaluate:after",
