@@ -104,7 +104,7 @@ _NO_COUNTS = ("", " ", "x", "1.5", "nan", "-1", "0", "1e3", "9" * 30, "9" * 5000
 _NO_NUMBERS = ("", " ", "x", "nan", "inf", "-inf", "-1", "1e39", "1e400", "1,5", "\0", "1\n2")
 _NO_CHOICE = ("", " ", "x", "none", "auto ", "\0", "a\nb", LONG)
 _NO_DATASET = (
-    "", " ", "MNIST", "mnist ", "mnist/nothing", "mnist:9.9.9", "mnist/data_dir=elsewhere",
+    "", " ", "mnist ", "mnist/nothing", "mnist:9.9.9", "mnist/data_dir=elsewhere",
     "mnist[", "../mnist", "/", "a\0b", "a\nb", LONG,
 )  # fmt: skip
 _NO_PLACE = ("", "a\0b", LONG, "file", "file/below", "loop", "dangling/below", "/proc/self/new")
@@ -160,7 +160,7 @@ EVALUATE_FLAGS = {
     "--noise-std": (*_NO_NUMBERS, "0"),
     "--steps": (*_NO_COUNTS, "1", "51"),
     "--percentile": (*_NO_NUMBERS, "0", "100"),
-    "--ood": (*_NO_DATASET, "mnist", "cifar10"),
+    "--ood": (*_NO_DATASET, "mnist", "MNIST", "cifar10"),
     "--ood-archives": ("", "other"),
     "--nll-samples": _NO_COUNTS,
     "--nll-images": (*_NO_COUNTS, "10001"),
@@ -261,7 +261,8 @@ REFUSED_FILES = {
     },
     "train.py --export-only finished": {
         "config.json": _ALL,
-        "model.keras": _ALL,
+        # It loads the model as `evaluate.py` does.
+        "model.keras": ("missing", "a directory", "a link loop", "other text"),
     },
     "train.py --resume -s unfinished": {
         "config.json": _ALL,
@@ -285,7 +286,7 @@ REFUSED_FILES = {
 # each case loads TensorFlow's model.
 FINE_FILES = {
     "evaluate.py finished": {
-        "history.csv": _ALL,
+        "history.csv": ("missing", "cut", "a link loop", "no text", "other text"),
         "metrics.json": ("missing", "a link loop"),
         "encoder.keras": ("empty",),
         "decoder.keras": ("a directory",),
@@ -297,7 +298,7 @@ FINE_FILES = {
         "figures": ("missing", "other text"),
         "lock": ("empty", "no text", "other text"),
         "evaluation": ("missing",),
-        "evaluation/metrics.json": _without(_ALL, "a directory"),
+        "evaluation/metrics.json": ("cut", "a link loop", "no text", "a list", "null"),
         "evaluation/report.html": ("missing", "a link loop"),
         "evaluation/history_loss.png": ("missing", "a dangling link"),
     },
