@@ -244,7 +244,7 @@ SCENES = {
     "resume": Scene(RESUME, "interrupted", "train"),
     "whole": Scene(TRAIN, exports=True),
     "export": Scene(RESUME, "unexported", "whole", exports=True),
-    "export-only": Scene("--export-only DIR", "whole", "whole", exports=True),
+    "export-only": Scene("--export-only DIR", "whole", exports=True),
     "evaluate": Scene(f"evaluate.py DIR --only {STAGES}", "train"),
     "overwrite": Scene(f"{TRAIN} --overwrite", "another", "train"),
     "prepare": Scene(TRAIN),

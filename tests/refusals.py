@@ -7,6 +7,7 @@ collects them.
 import collections
 import contextlib
 import dataclasses
+import io
 import itertools
 import os
 import sys
@@ -406,7 +407,7 @@ def count() -> dict[str, int]:
     files = sorted({test.partition("::")[0] for tests in KINDS.values() for test in tests})
     collected = _Collected()
     here = Path(__file__).parent
-    with contextlib.redirect_stdout(None):
+    with contextlib.redirect_stdout(io.StringIO()):
         pytest.main(
             ["--collect-only", "-q", "-n0", "-p", "no:cacheprovider"]
             + [str(here / name) for name in files],

@@ -205,7 +205,11 @@ def test_killed_processes(name, moment, share, stage):
         number = max(1, round(share * undisturbed.steps))
     elif moment is after:
         number = share * undisturbed.seconds
-    assert stage.play(name, "dense", moment, number) == []
+    found = stage.play(name, "dense", moment, number)
+    while found is None:  # It was faster this time.
+        number = type(number)(0.7 * number)
+        found = stage.play(name, "dense", moment, number)
+    assert found == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
