@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import resource
 import shlex
 import shutil
@@ -21,7 +22,7 @@ from keras_ae.runs import Run
 from keras_ae.training import checkpoints, fit
 from keras_ae.training import run as training
 from keras_ae.training.optimizer import AdamL2, PlateauSchedule
-from tests.kill_and_resume import after, content, differences, finish, start, trial, writing
+from tests.kill_and_resume import Stage, after, content, differences, start, step, writing
 
 MLP = ("mlp", "--train-images", "500", "-e", "2", "-b", "50", "--train-noise-std", "0.2")
 VAE = ("vae-dropout", "--train-images", "300", "-e", "2", "-b", "50", "--schedule", "cosine")
@@ -176,26 +177,53 @@ def test_killed_while_it_cleared_up(run, mlp, monkeypatch):
     assert differences(run.directory, mlp) == []
 
 
-def test_killed_processes(tmp_path):
-    finish(*MLP, "-s", str(tmp_path / "whole"))
-    whole = content(tmp_path / "whole")
-    for number, moment in enumerate([(writing, 5), (after, 2.0)]):
-        directory = tmp_path / str(number)
-        assert trial(directory, "mlp", MLP[1:], moment) is not None
-        assert differences(directory, whole) == []
+# A scene, how it is killed, and the share of its length at which it is. `python -m
+# tests.kill_and_resume` kills all of them in every family.
+KILLS = [
+    ("train", writing, None),
+    ("train", after, 0.6),
+    ("resume", step, 0.5),
+    ("export", after, 0.7),
+    ("overwrite", step, 0.3),
+    ("overwrite", step, 0.9),
+    ("evaluate", step, 0.5),
+]
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    return Stage(tmp_path_factory.mktemp("stage"))
+
+
+@pytest.mark.parametrize(
+    ("name", "moment", "share"), KILLS, ids=lambda value: getattr(value, "__name__", str(value))
+)
+def test_killed_processes(name, moment, share, stage):
+    undisturbed = stage.undisturbed(name, "dense")
+    number = 5
+    if moment is step:
+        number = max(1, round(share * undisturbed.steps))
+    elif moment is after:
+        number = share * undisturbed.seconds
+    found = stage.play(name, "dense", moment, number)
+    while found is None:  # It was faster this time.
+        number = type(number)(0.7 * number)
+        found = stage.play(name, "dense", moment, number)
+    assert found == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_saves_and_says_how_to_go_on(number, mlp, tmp_path):
     run = Run(tmp_path / "a run")
-    process = start(*MLP, "-s", str(run.directory))
+    log = tmp_path / "log"
+    process = start(*MLP, "-s", str(run.directory), log=log)
     while not list(run.checkpoints.glob("epoch_000000_step_00000000[1-9]")):
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.001)
-    process.send_signal(number)
-    output, _ = process.communicate()
-    assert process.returncode == 128 + number
-    last = output.splitlines()[-1]
+    os.kill(process.pid, number)
+    process.join()
+    assert process.exitcode == 128 + number
+    last = log.read_text().splitlines()[-1]
     command = f"python train.py mlp --resume --save-dir {shlex.quote(str(run.directory))}"
     assert last == f"train.py: stopped by {number.name}; resume with: {command}"
     if number == signal.SIGINT:  # What follows is the same.
