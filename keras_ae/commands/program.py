@@ -66,7 +66,10 @@ def run(
     finally:
         with contextlib.suppress(OSError):
             _flush()
-    print(f"{parser.prog}: {parser.with_flags(str(message))}", file=sys.stderr)
+    text = parser.with_flags(str(message))
+    # What was received may have lines and colours of its own.
+    line = "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+    print(f"{parser.prog}: {line}", file=sys.stderr)
     return status
 
 
