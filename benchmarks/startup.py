@@ -20,9 +20,9 @@ from keras_ae.training import checkpoints
 checkpoints.Checkpoints.on_train_batch_end = lambda self, batch, logs=None: os._exit(0)
 sys.exit(train.main(sys.argv[1:]) or "no training step")
 """
-# Adds up what is spent on figures and on checkpoints while `fit` runs.
+# Adds up what is spent on figures and on checkpoints while `fit` runs, and on syncs to the disk.
 _WITH_SHARES = """
-import sys, time, keras
+import os, sys, time, keras
 from keras_ae.commands import train
 from keras_ae.training import callbacks, checkpoints
 
@@ -43,6 +43,7 @@ timed(callbacks.LossPlot, "on_epoch_end", "figures")
 timed(callbacks.LossPlot, "on_train_end", "figures")
 timed(checkpoints.Checkpoints, "save", "checkpoints")
 timed(keras.Model, "fit", "fit")
+timed(os, "fsync", "syncs")
 started = time.perf_counter()
 status = train.main(sys.argv[1:])
 print("spent", time.perf_counter() - started, *spent.items(), sep="\t")
