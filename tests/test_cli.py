@@ -79,7 +79,7 @@ BAD_REQUESTS = {
 def workplace(tmp_path, monkeypatch):
     """A directory with an earlier run and something else in it."""
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.json").write_text("{}")
+    (tmp_path / "run" / "config.json").write_text('{"recipe": {}, "settings": {}, "dataset": {}}')
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").write_text("precious")
     monkeypatch.chdir(tmp_path)
