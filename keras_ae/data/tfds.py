@@ -164,8 +164,8 @@ def _prepare(name: str, builder, archives: Path | None) -> dict[str, Split]:
         ) from error
     except (tfds.download.DownloadError, requests.RequestException) as error:
         raise BadRequest(
-            f"dataset {builder.name!r}: expected a download, or the directory of its archives as a "
-            f"flag, received: {_first_line(error)}"
+            f"dataset {builder.name!r}: expected a download, or the directory of its archives, "
+            f"received: {_first_line(error)}"
         ) from error
     splits = builder.as_dataset(batch_size=-1)
     return {
