@@ -19,7 +19,6 @@ from keras_ae import data, metrics
 from keras_ae.files import replacing, write_json
 from keras_ae.loading import load_dataset, load_run
 from keras_ae.models import Autoencoder, VariationalAutoencoder
-from keras_ae.models.autoencoder import IMAGES
 from keras_ae.options import PERCENTILE
 from keras_ae.runs import Run
 
@@ -150,7 +149,7 @@ def export_saved_model(model: Autoencoder, path: str | Path, threshold: float) -
     """
     archive = keras.export.ExportArchive()
     specs = {
-        "images": IMAGES,
+        "images": tf.TensorSpec((None, *model.image_shape), tf.float32, name="images"),
         "latents": tf.TensorSpec((None, model.latent_dim), tf.float32, name="latents"),
         "count": tf.TensorSpec((), tf.int32, name="count"),
         "seed": tf.TensorSpec((), tf.int32, name="seed"),

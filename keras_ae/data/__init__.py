@@ -36,9 +36,15 @@ class Dataset:
     name: str  # Of TFDS, as is the version, in the one spelling that `plain_dataset` gives.
     version: str
     checksum: str  # SHA-256 of the images and labels of TFDS' `train` and `test`.
+    classes: tuple[str, ...]  # Names of the labels; none where the images have no labels.
     train: Split  # All but the last 5,000 of TFDS' `train`, or all of it, or those of some classes.
     validation: Split  # The last 5,000, of the same classes, or nothing.
     test: Split  # TFDS' `test`.
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images."""
+        return self.test.images.shape[1:]
 
 
 def load(
@@ -94,6 +100,7 @@ def load(
         name=plain_dataset(name),
         version=version,
         checksum=checksum,
+        classes=tuple(map(str, range(test.labels.max() + 1))),
         train=train[:train_images],
         validation=validation,
         test=test,

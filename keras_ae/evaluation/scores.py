@@ -128,7 +128,7 @@ def reconstruction_probability(
             )
         return total / POSTERIOR_SAMPLES
 
-    batches = split_into_batches(check_images(images), 1000)
+    batches = split_into_batches(check_images(images, model.image_shape), 1000)
     return np.concatenate([expected(batch, seed).numpy() for seed, batch in enumerate(batches)])
 
 
@@ -142,7 +142,9 @@ def _hidden_layers(model: Autoencoder) -> Callable[[np.ndarray], list[np.ndarray
 
     def activations(images: np.ndarray) -> list[np.ndarray]:
         # One layer alone comes without a list.
-        layers = keras.tree.flatten(hidden.predict(check_images(images), 1000, verbose=0))
+        layers = keras.tree.flatten(
+            hidden.predict(check_images(images, model.image_shape), 1000, verbose=0)
+        )
         return [layer.astype("float32", copy=False) for layer in layers]
 
     return activations

@@ -1,12 +1,18 @@
 """The contract that every model of this package keeps."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+# Height, width and channels of the images where nothing else is asked for: those of MNIST.
 IMAGE_SHAPE = (28, 28, 1)
-# Batch sizes vary; a fixed signature keeps them from tracing a function anew.
-IMAGES = tf.TensorSpec((None, *IMAGE_SHAPE), tf.float32, name="images")
+# Convolutions halve the sides twice, and a side below this would leave them nothing to do.
+SMALLEST_SIDE = 8
+# Batch sizes vary; a fixed signature keeps them from tracing a function anew. Sizes differ from
+# model to model: `ensure_shape` checks them.
+IMAGES = tf.TensorSpec((None, None, None, None), tf.float32, name="images")
 LATENTS = tf.TensorSpec((None, None), tf.float32, name="latents")
 
 
@@ -18,7 +24,7 @@ class Autoencoder(keras.Model):
     reconstructions, which `compile`, `fit`, `evaluate`, `predict` and `save` treat like any
     other, plus the methods below, which take and return arrays of any length.
 
-    Images are float32 of shape `[n, 28, 28, 1]` with values in [0, 1] everywhere.
+    Images are float32 of shape `[n, height, width, channels]` with values in [0, 1] everywhere.
 
     Example:
 
@@ -32,7 +38,7 @@ class Autoencoder(keras.Model):
 
     Args:
         encoder: Functional model from images to latents `[n, latent_dim]`.
-        decoder: Functional model from latents to images `[n, 28, 28, 1]`.
+        decoder: Functional model from latents to images `[n, height, width, channels]`.
         sampling: Layer between the two, where the encoder gives the parameters of a distribution
             instead of latents.
         name: Name of the model.
@@ -44,6 +50,7 @@ class Autoencoder(keras.Model):
     Attributes:
         encoder: The encoder. It loads without this package when saved on its own.
         decoder: The decoder, likewise.
+        image_shape: Height, width and channels of the images.
         latent_dim: Number of latent units.
         training_loss: What to pass to `compile` as `loss`.
     """
@@ -62,7 +69,7 @@ class Autoencoder(keras.Model):
         dtype: str | keras.DTypePolicy | None = None,
         trainable: bool | None = None,
     ):
-        images = keras.Input(IMAGE_SHAPE, name="images")
+        images = keras.Input(encoder.input_shape[1:], name="images")
         latents = encoder(images)
         if sampling is not None:
             latents = sampling(latents)
@@ -70,6 +77,7 @@ class Autoencoder(keras.Model):
         self.dtype_policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         self.encoder = encoder
         self.decoder = decoder
+        self.image_shape = tuple(encoder.input_shape[1:])
         self.latent_dim = decoder.input_shape[-1]
 
     def save(self, filepath, *args, **kwargs) -> None:
@@ -100,7 +108,7 @@ class Autoencoder(keras.Model):
         """Returns the latents of `images`.
 
         Args:
-            images: Floats in [0, 1], `[n, 28, 28, 1]`.
+            images: Floats in [0, 1], `[n, height, width, channels]`.
             batch_size: How many images are in work at once. It bounds the memory.
 
         Returns:
@@ -109,7 +117,7 @@ class Autoencoder(keras.Model):
         Raises:
             ValueError: If `images` has another shape or type, or values outside [0, 1].
         """
-        return self._in_batches(self.encode_step, check_images(images), batch_size)
+        return self._in_batches(self.encode_step, self._checked(images), batch_size)
 
     def decode(self, latents, batch_size: int = 1000) -> np.ndarray:
         """Returns the images that `latents` stand for.
@@ -119,7 +127,7 @@ class Autoencoder(keras.Model):
             batch_size: How many latents are in work at once.
 
         Returns:
-            float32 `[n, 28, 28, 1]` in [0, 1].
+            float32 `[n, height, width, channels]` in [0, 1].
 
         Raises:
             ValueError: If `latents` has another shape or type, is not finite, or is so large that
@@ -135,11 +143,11 @@ class Autoencoder(keras.Model):
         return images
 
     def reconstruct(self, images, batch_size: int = 1000) -> np.ndarray:
-        """Returns `decode(encode(images))`, float32 `[n, 28, 28, 1]` in [0, 1].
+        """Returns `decode(encode(images))`, float32 `[n, height, width, channels]` in [0, 1].
 
         Arguments and errors are those of `encode`.
         """
-        return self._in_batches(self.reconstruct_step, check_images(images), batch_size)
+        return self._in_batches(self.reconstruct_step, self._checked(images), batch_size)
 
     def score(self, images, batch_size: int = 1000) -> np.ndarray:
         """Returns how anomalous each image is: the higher, the more.
@@ -150,7 +158,10 @@ class Autoencoder(keras.Model):
         Returns:
             float32 `[n]`.
         """
-        return self._in_batches(self.score_step, check_images(images), batch_size)
+        return self._in_batches(self.score_step, self._checked(images), batch_size)
+
+    def _checked(self, images) -> np.ndarray:
+        return check_images(images, self.image_shape)
 
     # The same four as graphs over one batch of tensors. The methods above run them batch after
     # batch, and an exported SavedModel is made of them.
@@ -158,6 +169,7 @@ class Autoencoder(keras.Model):
     @tf.function(input_signature=[IMAGES])
     def encode_step(self, images: tf.Tensor) -> tf.Tensor:
         """`encode` for one batch of tensors, without checks."""
+        images = tf.ensure_shape(images, (None, *self.image_shape))
         # Under mixed precision the encoder computes in bfloat16.
         return tf.cast(self.encoder(images, training=False), tf.float32)
 
@@ -176,6 +188,7 @@ class Autoencoder(keras.Model):
     @tf.function(input_signature=[IMAGES])
     def score_step(self, images: tf.Tensor) -> tf.Tensor:
         """`score` for one batch of tensors, without checks."""
+        images = tf.ensure_shape(images, (None, *self.image_shape))
         return tf.reduce_mean(tf.square(images - self.reconstruct_step(images)), axis=(1, 2, 3))
 
     @staticmethod
@@ -194,13 +207,35 @@ def split_into_batches(array: np.ndarray, batch_size: int) -> list[np.ndarray]:
     return np.split(array, range(batch_size, len(array), batch_size))
 
 
-def check_images(images, name: str = "images") -> np.ndarray:
-    """Returns `images` as a float32 array, if they are floats in [0, 1] `[n, 28, 28, 1]`.
+def check_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
+    """Returns `image_shape` as a tuple, if models can be built for it.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    shape = tuple(image_shape) if isinstance(image_shape, Sequence) else ()
+    if (
+        len(shape) != 3
+        or not all(type(number) is int for number in shape)
+        or min(shape[:2]) < SMALLEST_SIDE
+        or shape[2] not in (1, 3)
+    ):
+        raise ValueError(
+            f"`image_shape` must be (height, width, channels) with sides from {SMALLEST_SIDE} up "
+            f"and 1 (grey) or 3 (colour) channels. Received: {image_shape!r}"
+        )
+    return shape
+
+
+def check_images(
+    images, image_shape: tuple[int, ...] = IMAGE_SHAPE, name: str = "images"
+) -> np.ndarray:
+    """Returns `images` as a float32 array, if they are floats in [0, 1] `[n, *image_shape]`.
 
     Raises:
         ValueError: If they are not. The message calls them `name`.
     """
-    array = check_floats(images, name, IMAGE_SHAPE)
+    array = check_floats(images, name, image_shape)
     if array.size and (array.min() < 0 or array.max() > 1):
         raise ValueError(
             f"`{name}` must have values in [0, 1] (divide bytes by 255). "

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from .autoencoder import IMAGE_SHAPE, Autoencoder
-from .layers import PACKAGE
+from .autoencoder import IMAGE_SHAPE, Autoencoder, check_shape
+from .layers import PACKAGE, crop, quartered
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -14,7 +14,8 @@ class ConvAutoencoder(Autoencoder):
     """Autoencoder of two strided convolutions and one over the whole 7x7 map, and back.
 
     28x28x1 -> 14x14x16 -> 7x7x32 -> 1x1x64: the latents are the 64 channels of the last map.
-    The decoder transposes each step. The output is a sigmoid.
+    The decoder transposes each step. The output is a sigmoid. The sizes are those of digits; sides
+    that four does not divide are padded on the way in and cropped on the way out.
 
     The convolution whose 7x7 kernel covers the whole 7x7 map is one matrix product, and so is
     its transpose. They are written as such (`EinsumDense`), because a CPU computes them
@@ -37,11 +38,13 @@ class ConvAutoencoder(Autoencoder):
         filters: Channels of the two strided convolutions.
         activation: Activation of the hidden layers.
         code_activation: Activation of the latents.
+        image_shape: Height, width and channels of the images: sides from 8 up, 1 (grey) or 3
+            (colour) channels.
         **kwargs: `name`, `dtype` and `trainable`, as in `keras.Model`. `dtype` is the policy of the
             layers, such as `"mixed_bfloat16"`; by default the global one.
     """
 
-    _arguments = ("latent_dim", "filters", "activation", "code_activation")
+    _arguments = ("latent_dim", "filters", "activation", "code_activation", "image_shape")
 
     def __init__(
         self,
@@ -49,19 +52,20 @@ class ConvAutoencoder(Autoencoder):
         filters: Sequence[int] = (16, 32),
         activation: str = "relu",
         code_activation: str = "linear",
+        image_shape: Sequence[int] = IMAGE_SHAPE,
         **kwargs,
     ):
+        image_shape = check_shape(image_shape)
         first, second = filters
         dtype = kwargs.get("dtype")
-        # Two strides of two divide each side by four.
-        map_shape = (*(side // 4 for side in IMAGE_SHAPE[:2]), second)
+        map_shape = (*quartered(image_shape), second)
 
         # === Layers ===
         def strided(layer, channels, activation=None):
             return layer(channels, 3, strides=2, padding="same", activation=activation, dtype=dtype)
 
         # === Functional models ===
-        images = keras.Input(IMAGE_SHAPE, name="images")
+        images = keras.Input(image_shape, name="images")
         x = strided(layers.Conv2D, first, activation)(images)
         x = strided(layers.Conv2D, second, activation)(x)
         x = layers.EinsumDense(
@@ -79,7 +83,8 @@ class ConvAutoencoder(Autoencoder):
             "bi,hwoi->bhwo", map_shape, bias_axes="o", activation=activation, dtype=dtype
         )(latents)
         x = strided(layers.Conv2DTranspose, first, activation)(x)
-        x = strided(layers.Conv2DTranspose, IMAGE_SHAPE[-1])(x)
+        x = strided(layers.Conv2DTranspose, image_shape[-1])(x)
+        x = crop(x, image_shape, dtype)
         x = layers.Activation("sigmoid", dtype="float32", name="images")(x)
         decoder = keras.Model(latents, x, name="decoder")
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from .autoencoder import IMAGE_SHAPE, Autoencoder
+from .autoencoder import IMAGE_SHAPE, Autoencoder, check_shape
 from .layers import PACKAGE
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class DenseAutoencoder(Autoencoder):
-    """Autoencoder of `Dense` layers over the 784 pixels, with a mirrored decoder.
+    """Autoencoder of `Dense` layers over the pixels, with a mirrored decoder.
 
     It covers three recipes: `dense` (784-128-64-12-5), `mlp` (784-392-8) and `batchnorm`
     (784-256-128-32, each hidden activation followed by batch normalization). Kernels start
@@ -34,12 +34,15 @@ class DenseAutoencoder(Autoencoder):
         activation: Activation of the hidden layers.
         code_activation: Activation of the latents.
         batch_normalization: Whether each hidden activation is followed by `BatchNormalization`.
+        image_shape: Height, width and channels of the images: sides from 8 up, 1 (grey) or 3
+            (colour) channels.
         **kwargs: `name`, `dtype` and `trainable`, as in `keras.Model`. `dtype` is the policy of the
             layers, such as `"mixed_bfloat16"`; by default the global one.
     """
 
     _arguments = (
         "latent_dim", "hidden_units", "activation", "code_activation", "batch_normalization",
+        "image_shape",
     )  # fmt: skip
 
     def __init__(
@@ -49,8 +52,10 @@ class DenseAutoencoder(Autoencoder):
         activation: str = "relu",
         code_activation: str = "linear",
         batch_normalization: bool = False,
+        image_shape: Sequence[int] = IMAGE_SHAPE,
         **kwargs,
     ):
+        image_shape = check_shape(image_shape)
         dtype = kwargs.get("dtype")
 
         # === Layers ===
@@ -62,7 +67,7 @@ class DenseAutoencoder(Autoencoder):
             return x
 
         # === Functional models ===
-        images = keras.Input(IMAGE_SHAPE, name="images")
+        images = keras.Input(image_shape, name="images")
         x = layers.Flatten(dtype=dtype)(images)
         for units in hidden_units:
             x = hidden(x, units)
@@ -73,8 +78,8 @@ class DenseAutoencoder(Autoencoder):
         x = latents
         for units in reversed(hidden_units):
             x = hidden(x, units)
-        x = layers.Dense(math.prod(IMAGE_SHAPE), dtype=dtype)(x)
-        x = layers.Reshape(IMAGE_SHAPE, dtype=dtype)(x)
+        x = layers.Dense(math.prod(image_shape), dtype=dtype)(x)
+        x = layers.Reshape(image_shape, dtype=dtype)(x)
         x = layers.Activation("sigmoid", dtype="float32", name="images")(x)
         decoder = keras.Model(latents, x, name="decoder")
 

@@ -1,7 +1,8 @@
-"""The one layer that Keras lacks."""
+"""The one layer that Keras lacks, and how convolutions fit maps to images of any size."""
 
 import keras
 import tensorflow as tf
+from keras import layers
 
 # Classes are registered under the name of the package that this folder lies in.
 PACKAGE = __name__.split(".")[0]
@@ -58,3 +59,18 @@ class GaussianSampling(keras.layers.Layer):
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""
         return {**super().get_config(), "seed": self.seed}
+
+
+def quartered(image_shape: tuple[int, int, int]) -> tuple[int, int]:
+    """Returns height and width after two strides of two with padding `same`, which round up."""
+    height, width, _ = image_shape
+    return -(-height // 4), -(-width // 4)
+
+
+def crop(images, image_shape: tuple[int, int, int], dtype=None):
+    """Cuts off the rows below and the columns at the right that `image_shape` does not have."""
+    height, width, _ = image_shape
+    below, right = images.shape[1] - height, images.shape[2] - width
+    if below == right == 0:
+        return images
+    return layers.Cropping2D(((0, below), (0, right)), dtype=dtype)(images)

@@ -5,16 +5,17 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from .autoencoder import IMAGE_SHAPE, Autoencoder
+from .autoencoder import IMAGE_SHAPE, Autoencoder, check_shape
 from .layers import PACKAGE
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class LSTMAutoencoder(Autoencoder):
-    """Sequence-to-sequence autoencoder that reads an image as 28 timesteps of 28 pixels.
+    """Sequence-to-sequence autoencoder that reads the rows of an image as timesteps.
 
+    A timestep has the `width * channels` values of a row, 28 timesteps of 28 values for a digit.
     Stacked LSTMs end in a vector, which `RepeatVector` hands to the decoder's LSTMs at each of
-    the 28 timesteps; a `Dense` layer over each timestep gives the row of pixels.
+    the timesteps; a `Dense` layer over each timestep gives the row of pixels.
 
     Example:
 
@@ -33,13 +34,17 @@ class LSTMAutoencoder(Autoencoder):
             sigmoid.
         output_activation: Activation of the pixels. With `"linear"`, as in the source, `call`
             may leave [0, 1] by a little; `decode` and `reconstruct` clip.
-        unroll: Whether the 28 timesteps are laid out in the graph, which is faster on a CPU and
+        unroll: Whether the timesteps are laid out in the graph, which is faster on a CPU and
             needed for LiteRT, but keeps a GPU from using its fused kernel.
+        image_shape: Height, width and channels of the images: sides from 8 up, 1 (grey) or 3
+            (colour) channels.
         **kwargs: `name`, `dtype` and `trainable`, as in `keras.Model`. `dtype` is the policy of the
             layers, such as `"mixed_bfloat16"`; by default the global one.
     """
 
-    _arguments = ("latent_dim", "hidden_units", "activation", "output_activation", "unroll")
+    _arguments = (
+        "latent_dim", "hidden_units", "activation", "output_activation", "unroll", "image_shape",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -48,9 +53,11 @@ class LSTMAutoencoder(Autoencoder):
         activation: str = "tanh",
         output_activation: str = "linear",
         unroll: bool = False,
+        image_shape: Sequence[int] = IMAGE_SHAPE,
         **kwargs,
     ):
-        rows, columns, _ = IMAGE_SHAPE
+        image_shape = check_shape(image_shape)
+        rows, columns, channels = image_shape
         dtype = kwargs.get("dtype")
 
         # === Layers ===
@@ -58,8 +65,8 @@ class LSTMAutoencoder(Autoencoder):
             return layers.LSTM(units, activation=activation, unroll=unroll, dtype=dtype, **options)
 
         # === Functional models ===
-        images = keras.Input(IMAGE_SHAPE, name="images")
-        x = layers.Reshape((rows, columns), dtype=dtype)(images)
+        images = keras.Input(image_shape, name="images")
+        x = layers.Reshape((rows, columns * channels), dtype=dtype)(images)
         for units in hidden_units:
             x = lstm(units, return_sequences=True)(x)
         x = lstm(latent_dim, name="latents")(x)
@@ -69,8 +76,8 @@ class LSTMAutoencoder(Autoencoder):
         x = layers.RepeatVector(rows, dtype=dtype)(latents)
         for units in (latent_dim, *reversed(hidden_units)):
             x = lstm(units, return_sequences=True)(x)
-        x = layers.Dense(columns, dtype=dtype)(x)
-        x = layers.Reshape(IMAGE_SHAPE, dtype=dtype)(x)
+        x = layers.Dense(columns * channels, dtype=dtype)(x)
+        x = layers.Reshape(image_shape, dtype=dtype)(x)
         x = layers.Activation(output_activation, dtype="float32", name="images")(x)
         decoder = keras.Model(latents, x, name="decoder")
 

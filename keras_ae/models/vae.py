@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from .autoencoder import IMAGE_SHAPE, IMAGES, Autoencoder
-from .layers import PACKAGE, GaussianSampling
+from .autoencoder import IMAGE_SHAPE, IMAGES, Autoencoder, check_shape
+from .layers import PACKAGE, GaussianSampling, crop, quartered
 from .losses import bernoulli_negative_log_likelihood, gaussian_kl_divergence
 
 # Standard deviations from 0.007 to 150. No trained posterior comes near either end; the limits
@@ -21,8 +21,8 @@ LOG_VARIANCE_RANGE = (-10.0, 10.0)
 class VariationalAutoencoder(Autoencoder):
     """Autoencoder that maximizes the evidence lower bound (ELBO).
 
-    Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114. The encoder reads the image as 28
-    rows with an LSTM and gives the mean and log-variance of a Gaussian posterior over the
+    Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114. The encoder reads the rows of
+    the image with an LSTM and gives the mean and log-variance of a Gaussian posterior over the
     latents. The decoder gives Bernoulli pixels. The loss is the negative ELBO in nats per image:
     cross-entropy summed over the pixels, plus `beta` times the divergence summed over the latents,
     averaged over the images. Compile with an optimizer only; metrics are `loss`,
@@ -47,15 +47,18 @@ class VariationalAutoencoder(Autoencoder):
         lstm_units: Size of the encoder's LSTM. Its outputs at all rows are used.
         encoder_units: Widths of dense ReLU layers that read the pixels in place of the LSTM; none
             for the LSTM.
-        dense_units: Widths of the decoder's dense layers before the one that makes the 7x7 map.
-        base_filters: Channels of that 7x7 map.
-        filters: Channels of the transposed convolutions before the last, which has one. The last
-            two of these double the size of the map.
+        dense_units: Widths of the decoder's dense layers before the one that makes the first map,
+            whose sides are a quarter of the image's, 7x7 for a digit.
+        base_filters: Channels of that map.
+        filters: Channels of the transposed convolutions before the last, which has those of the
+            image. The last two of these double the size of the map.
         code_activation: Activation of the posterior mean.
-        dropout: Rate of dropout after the LSTM, or dense layers, and after the 7x7 map.
+        dropout: Rate of dropout after the LSTM, or dense layers, and after the first map.
         beta: Weight of the divergence; 1 for the ELBO.
-        unroll: Whether the LSTM's 28 timesteps are laid out in the graph, see `LSTMAutoencoder`.
+        unroll: Whether the LSTM's timesteps are laid out in the graph, see `LSTMAutoencoder`.
         seed: Integer seed of sampling and dropout, or `None` for random ones.
+        image_shape: Height, width and channels of the images: sides from 8 up, 1 (grey) or 3
+            (colour) channels.
         **kwargs: `name`, `dtype` and `trainable`, as in `keras.Model`. `dtype` is the policy of the
             layers, such as `"mixed_bfloat16"`; by default the global one.
     """
@@ -64,6 +67,7 @@ class VariationalAutoencoder(Autoencoder):
     _arguments = (
         "latent_dim", "lstm_units", "encoder_units", "dense_units", "base_filters", "filters",
         "code_activation", "dropout", "beta", "unroll", "seed",
+        "image_shape",
     )  # fmt: skip
 
     def __init__(
@@ -79,20 +83,22 @@ class VariationalAutoencoder(Autoencoder):
         beta: float = 1.0,
         unroll: bool = False,
         seed: int | None = None,
+        image_shape: Sequence[int] = IMAGE_SHAPE,
         **kwargs,
     ):
-        rows, columns, _ = IMAGE_SHAPE
-        map_shape = (rows // 4, columns // 4, base_filters)
+        image_shape = check_shape(image_shape)
+        rows, columns, colours = image_shape
+        map_shape = (*quartered(image_shape), base_filters)
         dtype = kwargs.get("dtype")
 
         # === Functional models ===
-        images = keras.Input(IMAGE_SHAPE, name="images")
+        images = keras.Input(image_shape, name="images")
         if encoder_units:
             x = layers.Flatten(dtype=dtype)(images)
             for units in encoder_units:
                 x = layers.Dense(units, activation="relu", dtype=dtype)(x)
         else:
-            x = layers.Reshape((rows, columns), dtype=dtype)(images)
+            x = layers.Reshape((rows, columns * colours), dtype=dtype)(images)
             x = layers.LSTM(lstm_units, return_sequences=True, unroll=unroll, dtype=dtype)(x)
             x = layers.Flatten(dtype=dtype)(x)
         x = layers.Dropout(dropout, seed=seed, dtype=dtype)(x)
@@ -115,7 +121,8 @@ class VariationalAutoencoder(Autoencoder):
             x = layers.Conv2DTranspose(
                 channels, 3, strides=strides, padding="same", activation="relu", dtype=dtype
             )(x)
-        x = layers.Conv2DTranspose(IMAGE_SHAPE[-1], 3, padding="same", dtype="float32")(x)
+        x = layers.Conv2DTranspose(colours, 3, padding="same", dtype="float32")(x)
+        x = crop(x, image_shape, "float32")
         # The loss needs the logits, so they are a model of their own inside the decoder.
         logits = keras.Model(latents, x, name="logits")
         probabilities = layers.Activation("sigmoid", dtype="float32", name="images")(
@@ -199,7 +206,7 @@ class VariationalAutoencoder(Autoencoder):
             seed: Integer of 64 bits: same seed, same images.
 
         Returns:
-            float32 `[n, 28, 28, 1]` in [0, 1], the probabilities of the pixels.
+            float32 `[n, height, width, channels]` in [0, 1], the probabilities of the pixels.
 
         Raises:
             ValueError: If `n` or `seed` is something else.
@@ -230,6 +237,7 @@ class VariationalAutoencoder(Autoencoder):
     @tf.function(input_signature=[IMAGES])
     def posterior_step(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns mean and log-variance `[n, latent_dim]` of one batch, without checks."""
+        images = tf.ensure_shape(images, (None, *self.image_shape))
         return self.encoder(images, training=False)
 
     @tf.function(input_signature=[IMAGES])
@@ -240,5 +248,6 @@ class VariationalAutoencoder(Autoencoder):
     @tf.function(input_signature=[IMAGES])
     def score_step(self, images: tf.Tensor) -> tf.Tensor:
         """`score` for one batch of tensors, without checks."""
+        images = tf.ensure_shape(images, (None, *self.image_shape))
         mean, log_variance = self.posterior_step(images)
         return tf.add_n(self._negative_elbo_terms(images, mean, mean, log_variance, training=False))
