@@ -1,6 +1,7 @@
-"""Trains a recipe: `python train.py`."""
+"""Trains a recipe: `python train.py` in a clone, `keras-ae-train` where it is installed."""
 
 import argparse
+import functools
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +14,24 @@ from keras_ae.recipes import DEFAULT_RECIPE, RECIPES
 from keras_ae.runs import RUNS, SETTINGS, Run
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs `train.py` and returns its exit status."""
-    return program.run(_parser(), _train, arguments)
+# How it is called, in words of a shell.
+SCRIPT = ("python", "train.py")
 
 
-def _parser() -> program.Parser:
+def main(arguments: Sequence[str] | None = None, call: Sequence[str] = SCRIPT) -> int:
+    """Runs `train.py`, or whatever `call` says, and returns its exit status."""
+    train = functools.partial(_train, call=call)
+    return program.run(_parser(call[-1]), train, arguments)
+
+
+def console() -> int:
+    """Runs `keras-ae-train` and returns its exit status."""
+    return main(call=("keras-ae-train",))
+
+
+def _parser(prog: str = SCRIPT[-1]) -> program.Parser:
     parser = program.Parser(
-        prog="train.py",
+        prog=prog,
         description="Train an autoencoder on MNIST and write a run directory.",
         # A flag that is not given is absent: the recipe has its value.
         argument_default=argparse.SUPPRESS,
@@ -76,7 +87,7 @@ def _parser() -> program.Parser:
     return parser
 
 
-def _train(options: dict) -> None:
+def _train(options: dict, call: Sequence[str]) -> None:
     if options.pop("list"):
         print(_recipe_table())
         return
@@ -98,7 +109,7 @@ def _train(options: dict) -> None:
         recipe = recipes.get(DEFAULT_RECIPE if name is None else name).override(**options)
         name = recipe.name
         run.check_free(overwrite)
-    hint = f"resume with: {_resume_command(name, run)}"
+    hint = f"resume with: {_resume_command(call, name, run)}"
     with program.quiet_tensorflow():
         from keras_ae.training import run as training
     if resume:
@@ -138,8 +149,8 @@ def _check_same(run: Run, options: dict) -> str:
     return recipe.name
 
 
-def _resume_command(name: str, run: Run) -> str:
-    command = ["python", "train.py", name, "--resume"]
+def _resume_command(call: Sequence[str], name: str, run: Run) -> str:
+    command = [*call, name, "--resume"]
     if run.directory != RUNS / name:
         command += ["--save-dir", str(run.directory)]
     return shlex.join(command)
