@@ -25,6 +25,8 @@ _EXPORTS = {
     "ReconstructionFigures": "keras_ae.training.callbacks",
     "SampleFigures": "keras_ae.training.callbacks",
     "load": "keras_ae.loading",
+    "train": "keras_ae.api",
+    "evaluate": "keras_ae.api",
     "export_litert": "keras_ae.export",
     "export_saved_model": "keras_ae.export",
     "RECIPES": "keras_ae.recipes",

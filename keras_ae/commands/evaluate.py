@@ -9,7 +9,6 @@ from keras_ae.options import STAGES, Options
 from keras_ae.recipe import DEVICES
 from keras_ae.runs import Run
 
-
 SCRIPT = "evaluate.py"
 
 
