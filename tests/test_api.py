@@ -109,7 +109,7 @@ def test_a_callback_that_stops_the_training_finishes_the_run(tmp_path):
     run = Run(tmp_path / "run")
     # Nothing is an improvement by 10.
     patience = keras.callbacks.EarlyStopping("loss", min_delta=10, patience=1)
-    with pytest.raises(RunFailed, match="^could not go on: the tracker does not answer; when"):
+    with pytest.raises(RunFailed, match="could not go on: the tracker does not answer;"):
         keras_ae.train("dense", run.directory, callbacks=[patience, Failing()], **SMALL)
     assert epochs_of(run) == 2
     assert not run.model.exists()
