@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -58,8 +59,12 @@ def fit(
     settings: dict,
     dataset: data.Dataset,
     interrupts: Interrupts,
+    own_callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
-    """Trains what `prepare` made from its newest checkpoint, or from the beginning."""
+    """Trains what `prepare` made from its newest checkpoint, or from the beginning.
+
+    `own_callbacks` are the user's.
+    """
     validation = None
     if len(dataset.validation):
         validation = data.batches(dataset.validation.images, VALIDATION_BATCH)
@@ -81,13 +86,14 @@ def fit(
         ),
         *([keras.callbacks.TensorBoard(run.tensorboard)] if settings["tensorboard"] else []),
         *([] if verbose else [_EpochLines()]),
+        *own_callbacks,
         checkpoints,
     ]
     first_epoch, first_step = checkpoints.restore()
     if (first_epoch, first_step) == (0, 0):
         checkpoints.save(0, 0)
     # One list for several calls of `fit`, which would make one for each out of callbacks.
-    callback_list = keras.callbacks.CallbackList(
+    callback_list = _OneTraining(
         all_callbacks,
         add_history=True,
         add_progbar=verbose == 1,
@@ -100,6 +106,7 @@ def fit(
     parts = [(shuffled.dataset, recipe.epochs)]
     if first_step:  # The rest of an epoch that has begun.
         parts.insert(0, (shuffled.dataset.skip(first_step), first_epoch + 1))
+    callback_list.begin()
     try:
         for batches, epochs in parts:
             model.fit(
@@ -111,7 +118,10 @@ def fit(
                 callbacks=callback_list,
                 verbose=verbose,
             )
+            if model.stop_training:
+                break  # A callback asked for it.
             first_epoch = epochs
+        callback_list.end()
     except _LossNotFinite as error:
         name, value, epoch = error.args
         step = _first_bad_step(model, shuffled, checkpoints, epoch)
@@ -155,6 +165,22 @@ def _figures(recipe: Recipe, run: Run, model, dataset: data.Dataset) -> list:
         latents = model.prior_step(FIGURE_SAMPLES, recipe.seed).numpy()
         drawn.append(callbacks.SampleFigures(latents, run.sample_figures, recipe.figures_every))
     return drawn
+
+
+class _OneTraining(keras.callbacks.CallbackList):
+    """Callbacks whose training begins and ends once, however often `fit` is called."""
+
+    def on_train_begin(self, logs=None):
+        pass
+
+    def on_train_end(self, logs=None):
+        self._last_logs = logs
+
+    def begin(self) -> None:
+        super().on_train_begin()
+
+    def end(self) -> None:
+        super().on_train_end(self._last_logs)
 
 
 class _LossNotFinite(Exception):

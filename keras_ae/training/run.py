@@ -8,9 +8,10 @@ import importlib.util
 import os
 import platform
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 from matplotlib.figure import Figure
 
@@ -38,6 +39,7 @@ def train(
     strategy: str = "single",
     with_exports: bool = True,
     resume_hint: str = RESUME_HINT,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> dict[str, dict]:
     """Trains a recipe and writes the run directory.
 
@@ -52,6 +54,7 @@ def train(
         strategy: `single`, or `mirrored` to split each batch over all devices of that kind.
         with_exports: Whether to export the model, too; `export.export_run` does it later.
         resume_hint: How to resume, for the message of an interrupted run.
+        callbacks: Further callbacks, see `keras_ae.train`.
 
     Returns:
         The contents of `metrics.json`, see `summary.summarize`.
@@ -63,6 +66,7 @@ def train(
         Interrupted: If SIGINT or SIGTERM came; `resume` continues.
     """
     run.check_free(overwrite)
+    _check_callbacks(callbacks)
     settings = {
         "archives": None if archives is None else str(Path(archives).absolute()),
         "plot": None if plot is None else str(Path(plot).absolute()),
@@ -72,10 +76,15 @@ def train(
     }
     check_values(settings)
     begin = functools.partial(run.begin, overwrite=overwrite)
-    return _train(recipe, run, settings, begin, with_exports, resume_hint)
+    return _train(recipe, run, settings, begin, with_exports, resume_hint, callbacks)
 
 
-def resume(run: Run, with_exports: bool = True, resume_hint: str = RESUME_HINT) -> dict[str, dict]:
+def resume(
+    run: Run,
+    with_exports: bool = True,
+    resume_hint: str = RESUME_HINT,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> dict[str, dict]:
     """Resumes an interrupted run; the result is that of a run never interrupted.
 
     Its `config.json` says what to train and how. All else is as in `train`.
@@ -84,9 +93,9 @@ def resume(run: Run, with_exports: bool = True, resume_hint: str = RESUME_HINT) 
         BadRequest: If there is no unfinished run, or the dataset or all checkpoints are damaged.
     """
     run.check_resumable()
-    return _train(
-        run.read_recipe(), run, run.read_settings(), run.check_same, with_exports, resume_hint
-    )
+    _check_callbacks(callbacks)
+    recipe, settings = run.read_recipe(), run.read_settings()
+    return _train(recipe, run, settings, run.check_same, with_exports, resume_hint, callbacks)
 
 
 def _train(
@@ -96,6 +105,7 @@ def _train(
     begin: Callable[[dict], None],
     with_exports: bool,
     resume_hint: str,
+    callbacks: Sequence[keras.callbacks.Callback],
 ) -> dict[str, dict]:
     devices.use_device(settings["device"])
     devices.use_threads(recipe)
@@ -117,7 +127,7 @@ def _train(
     recipe = dataclasses.replace(recipe, parameters=model.count_params())
     with run.locked(), Interrupts(resume_hint) as interrupts, _told_in_one_line(resume_hint):
         begin(_config(recipe, settings, dataset))
-        fit(model, shuffled, recipe, run, settings, dataset, interrupts)
+        fit(model, shuffled, recipe, run, settings, dataset, interrupts, callbacks)
         interrupts.check()
         with replacing(run.model) as draft:
             model.save(draft)
@@ -139,6 +149,12 @@ def _told_in_one_line(hint: str) -> Iterator[None]:
         # TensorFlow has words of its own for a full disk; its last ones are the system's.
         reason = re.sub(r" \[Op:.*", "", str(error)).rsplit("; ", 1)[-1]
         raise RunFailed(f"could not write: {reason}; when that is mended, {hint}") from error
+
+
+def _check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    are_many = isinstance(callbacks, list | tuple)
+    if not are_many or not all(isinstance(one, keras.callbacks.Callback) for one in callbacks):
+        raise BadRequest(f"`callbacks`: expected a list of Keras callbacks, received {callbacks!r}")
 
 
 def _check_plot(plot: str | None, run: Run) -> None:
