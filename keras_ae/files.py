@@ -13,6 +13,9 @@ from pathlib import Path
 
 from keras_ae.errors import BadRequest
 
+# What a machine lacks, whatever it is asked for, and what it does not allow in some places.
+EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENOMEM)
+FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 # A draft is written beside its target, and a directory that makes room for its successor is put
 # aside there. Both names carry the process that will see to them.
 _DRAFT = "-"

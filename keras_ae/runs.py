@@ -27,7 +27,7 @@ _PRETRAINED = (
 # Of all figures; it names their format, too.
 FIGURE_SUFFIX = ".png"
 # Versions of the package, by their first two numbers, whose runs this one reads.
-READABLE_VERSIONS = ("0.1", "0.2")
+READABLE_VERSIONS = ("0.1", "0.2", "0.3")
 
 # What a run writes into its directories, by their names; names of directories end with a slash.
 _SHARDS = r"(index|data-\d{5}-of-\d{5})"
