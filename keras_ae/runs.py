@@ -34,7 +34,8 @@ _SHARDS = r"(index|data-\d{5}-of-\d{5})"
 _FIGURE = re.escape(FIGURE_SUFFIX)
 _CONTENTS = {
     "figures": rf"(reconstructions|samples)_epoch_\d{{4,}}{_FIGURE}",
-    "evaluation": rf"metrics\.json|report\.html|scores\.csv|({'|'.join(STAGES)})_\w+{_FIGURE}",
+    "evaluation": rf"metrics\.json|report\.html|score[sd]\.csv|scored_worst{_FIGURE}|"
+    rf"({'|'.join(STAGES)})_\w+{_FIGURE}",
     "backup": rf"epoch_\d{{6,}}_step_\d{{9,}}/(state\.{_SHARDS})?",
     "saved_model": rf"(saved_model|fingerprint)\.pb|assets/|variables/(variables\.{_SHARDS})?",
     "tensorboard": r"(train|validation)/(events\.out\.tfevents\.[^/]+)?",
@@ -73,6 +74,8 @@ class Run:
         self.evaluation_metrics = self.evaluation / "metrics.json"
         self.evaluation_report = self.evaluation / "report.html"
         self.scores = self.evaluation / "scores.csv"
+        self.scored = self.evaluation / "scored.csv"
+        self.scored_worst = self.evaluation / f"scored_worst{FIGURE_SUFFIX}"
         # These two are there while a run is not finished.
         self.checkpoints = self.directory / "backup"
         self.lock = self.directory / "lock"
