@@ -163,7 +163,7 @@ def _failing_to_write(hint: str) -> Iterator[None]:
     except (OSError, tf.errors.ResourceExhaustedError, tf.errors.OutOfRangeError) as error:
         # TensorFlow has words of its own for a full disk; its last ones are the system's.
         reason = re.sub(r" \[Op:.*", "", str(error)).rsplit("; ", 1)[-1]
-        raise RunFailed(f"could not write: {reason}; when that is mended, {hint}") from error
+        raise RunFailed(f"could not go on: {reason}; when that is mended, {hint}") from error
 
 
 def _check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
