@@ -66,7 +66,9 @@ def train(
     run, chosen, settings = checks.training(recipe, directory, overwrite, resume, overrides)
     hint = f"resume with: keras_ae.train({chosen.name!r}, {str(run.directory)!r}, resume=True)"
     if resume:
-        return training.resume(run, resume_hint=hint, callbacks=callbacks)
+        return training.resume(
+            run, images=settings["images"], resume_hint=hint, callbacks=callbacks
+        )
     return training.train(
         chosen, run, overwrite=overwrite, resume_hint=hint, callbacks=callbacks, **settings
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from keras_ae import checks
 from keras_ae.commands import program
 from keras_ae.errors import BadRequest
-from keras_ae.recipe import DEVICES, PRECISIONS, SCHEDULES, STRATEGIES
+from keras_ae.recipe import COLORS, DEVICES, PRECISIONS, SCHEDULES, STRATEGIES
 from keras_ae.recipes import DEFAULT_RECIPE, RECIPES
 from keras_ae.runs import RUNS, Run
 
@@ -65,8 +65,12 @@ def _parser(prog: str = SCRIPT[-1]) -> program.Parser:
 
     dataset = parser.add_argument_group("data")
     add = dataset.add_argument
-    add("--dataset", metavar="NAME", help="TFDS name of 28x28 grey images")
+    add("--dataset", metavar="NAME", help="TFDS name of a dataset whose images have one shape")
     add("--archives", metavar="DIR", help="directory of the dataset's archives")
+    add("--images", metavar="PATH",
+        help="pictures of your own: a folder of files, a .npz or a .npy")  # fmt: skip
+    add("--image-size", type=_size, metavar="HEIGHTxWIDTH", help="resize these pictures")
+    add("--color", choices=COLORS, help="convert these pictures")
     add("--train-images", type=int, metavar="N", help="use the first N training images only")
     add("--full-train", action="store_true", help="train on the validation images, too")
 
@@ -85,6 +89,14 @@ def _parser(prog: str = SCRIPT[-1]) -> program.Parser:
     return parser
 
 
+def _size(text: str) -> tuple[int, int]:
+    height, width = text.split("x")
+    return int(height), int(width)
+
+
+_size.__name__ = "HEIGHTxWIDTH"  # So that argparse calls it in its errors.
+
+
 def _train(options: dict, call: Sequence[str]) -> None:
     if options.pop("list"):
         print(_recipe_table())
@@ -99,13 +111,14 @@ def _train(options: dict, call: Sequence[str]) -> None:
     with program.quiet_tensorflow():
         from keras_ae.training import run as training
     if resume:
-        summary = training.resume(run, resume_hint=hint)
+        summary = training.resume(run, images=settings["images"], resume_hint=hint)
     else:
         summary = training.train(recipe, run, overwrite=overwrite, resume_hint=hint, **settings)
     print(_summary_lines(summary["test"], run))
 
 
 def _export(run: Run, options: dict) -> None:
+    images = options.pop("images", None)
     given = [name for name, value in options.items() if value]
     if given:
         raise BadRequest(
@@ -113,10 +126,11 @@ def _export(run: Run, options: dict) -> None:
             f"{', '.join(given)}"
         )
     run.read_trained()
+    run.read_settings(images)
     run.check_open()
     with program.quiet_tensorflow():
         from keras_ae import export
-    export.export_run(run)
+    export.export_run(run, images=images)
     print(f"exported {run.directory}")
 
 

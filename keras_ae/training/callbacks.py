@@ -52,7 +52,7 @@ class ReconstructionFigures(_FigureEveryEpochs):
     ```
 
     Args:
-        images: Originals `[n, height, width, 1]` in [0, 1].
+        images: Originals `[n, height, width, channels]` in [0, 1].
         path: File to write, with a field for the epoch: `"figures/epoch_{epoch:04d}.png"`. Other
             braces, and those of directories, mean themselves.
         every: Epochs between figures; the last epoch always gets one.

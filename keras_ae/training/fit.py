@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_ae import data, models
 from keras_ae.errors import BadRequest, Diverged
 from keras_ae.interrupts import Interrupts
+from keras_ae.models.autoencoder import IMAGE_SHAPE
 from keras_ae.recipe import Recipe
 from keras_ae.runs import Run
 from keras_ae.training import callbacks
@@ -22,21 +23,24 @@ FIGURE_SAMPLES = 50
 VALIDATION_BATCH = 1000
 
 
-def build(recipe: Recipe) -> models.Autoencoder:
-    """Returns the recipe's model, with initial weights from the recipe's seed."""
+def build(recipe: Recipe, image_shape: Sequence[int] = IMAGE_SHAPE) -> models.Autoencoder:
+    """Returns the recipe's model for images of a shape; the recipe's seed gives the weights."""
     keras.utils.set_random_seed(recipe.seed)
     try:
-        return getattr(models, recipe.model)(**recipe.arguments, dtype=recipe.precision)
+        return getattr(models, recipe.model)(
+            **recipe.arguments, image_shape=image_shape, dtype=recipe.precision
+        )
     except (ValueError, MemoryError, tf.errors.ResourceExhaustedError) as error:
         raise BadRequest(
             f"expected arguments that {recipe.model} can be built with, received "
-            f"{dict(recipe.arguments)}: {' '.join(str(error).split())[:200]}"
+            f"{dict(recipe.arguments)} for images {list(image_shape)}: "
+            f"{' '.join(str(error).split())[:200]}"
         ) from error
 
 
 def prepare(recipe: Recipe, images: np.ndarray) -> tuple[models.Autoencoder, data.ShuffledBatches]:
     """Returns what `fit` needs: the compiled model, and batches of `images`, which are uint8."""
-    model = build(recipe)
+    model = build(recipe, images.shape[1:])
     shuffled = data.ShuffledBatches(images, recipe.batch_size, recipe.seed, recipe.train_noise_std)
     model.compile(
         optimizer=AdamL2(learning_rate(recipe, shuffled.steps), l2=recipe.l2),
