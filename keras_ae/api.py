@@ -18,6 +18,9 @@ def train(
     recipe: str | None = None,
     directory: str | Path | None = None,
     *,
+    images: str | Path | None = None,
+    image_size: Sequence[int] | None = None,
+    color: str | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     overwrite: bool = False,
     resume: bool = False,
@@ -48,6 +51,10 @@ def train(
         recipe: Name of a recipe, see `keras_ae.RECIPES`. By default `mlp`, or with `resume` and a
             directory that of the run.
         directory: Where to write; by default `saved_models/RECIPE` below the current directory.
+        images: Pictures of your own, in place of the recipe's dataset, see `load_images`. With
+            `resume`, their place if they have moved.
+        image_size: Height and width to which they are resized.
+        color: `grey` or `rgb`, to which they are converted.
         callbacks: Further Keras callbacks, those of a tracker of experiments for instance.
         overwrite: Whether an earlier run in the directory may be replaced.
         resume: Whether to resume an interrupted run.
@@ -63,7 +70,10 @@ def train(
         RunFailed: If the loss stopped being a number, or the disk is full. What was saved stays.
         Interrupted: If a signal stopped it.
     """
-    run, chosen, settings = checks.training(recipe, directory, overwrite, resume, overrides)
+    data = {"images": images, "image_size": image_size, "color": color}
+    given = {name: value for name, value in data.items() if value is not None}
+    options = _with_text_for_paths({**overrides, **given})
+    run, chosen, settings = checks.training(recipe, directory, overwrite, resume, options)
     hint = f"resume with: keras_ae.train({chosen.name!r}, {str(run.directory)!r}, resume=True)"
     if resume:
         return training.resume(
@@ -90,7 +100,8 @@ def evaluate(directory: str | Path, **options) -> dict:
     Args:
         directory: Of a finished run.
         **options: Fields of `keras_ae.options.Options`: the stages to run (`only`), the `seed`, the
-            indices of test images, and others.
+            indices of test images, and others. With `score`, the path of new pictures, these are
+            scored, and no stage is run.
 
     Returns:
         The contents of `evaluation/metrics.json`: `run`, `units`, and `stages` with their tables.
@@ -101,4 +112,10 @@ def evaluate(directory: str | Path, **options) -> dict:
     names = [field.name for field in dataclasses.fields(Options)]
     for name in options:
         check_known("option", name, names)
-    return evaluate_run(Run(directory), Options(**options))
+    return evaluate_run(Run(directory), Options(**_with_text_for_paths(options)))
+
+
+def _with_text_for_paths(options: dict) -> dict:
+    return {
+        name: str(value) if isinstance(value, Path) else value for name, value in options.items()
+    }

@@ -123,6 +123,16 @@ def test_a_callback_that_stops_the_training_finishes_the_run(tmp_path):
         keras_ae.train(directory=run.directory, resume=True)
 
 
+def test_own_pictures_may_be_given_as_a_path(digits, tmp_path):
+    np.save(tmp_path / "digits.npy", (digits * 255).astype("uint8"))
+    options = {"images": tmp_path / "digits.npy", "epochs": 1, "plot": tmp_path / "curves.svg"}
+    keras_ae.train("dense", tmp_path / "run", **options)
+    assert Run(tmp_path / "run").read_settings()["images"] == str(tmp_path / "digits.npy")
+    assert (tmp_path / "curves.svg").is_file()
+    scored = keras_ae.evaluate(tmp_path / "run", score=tmp_path / "digits.npy")
+    assert scored
+
+
 REFUSED = {
     "a callback alone": ({"callbacks": Recorder()}, "expected a list of Keras callbacks"),
     "other things as callbacks": ({"callbacks": [print]}, r"received \[<built-in function print>"),
