@@ -21,7 +21,7 @@ from keras_ae.recipe import check_values
 
 # By their suffixes, and as Pillow calls them: it has others that start programs.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM")
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM", "WEBP")
 _GREY = ("1", "L", "LA", "La", "I", "I;16")
 _COLOUR = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
 _FRAMES = "of several frames, of which the first was taken"
@@ -95,8 +95,8 @@ def read_images(
             message names the file.
     """
     check_values({"images": str(path), "image_size": image_size, "color": color})
-    path = Path(path)
     check_images(path)
+    path = Path(path)
     if path.is_dir():
         pictures = _read_folder(path, image_size, color)
     elif path.suffix.lower() in (".npz", ".npy"):
@@ -172,8 +172,8 @@ def _joined(
 
 
 def _read_arrays(path: Path, image_size, color) -> Pictures:
-    with _broken("a file of arrays", path):
-        loaded = np.load(path, allow_pickle=False)
+    with _broken("a file of arrays", path), path.open("rb") as file:
+        loaded = np.load(file, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             arrays = {"images": loaded}
         else:
