@@ -26,6 +26,8 @@ _EXPORTS = {
     "SampleFigures": "keras_ae.training.callbacks",
     "load": "keras_ae.loading",
     "load_images": "keras_ae.data",
+    "train": "keras_ae.api",
+    "evaluate": "keras_ae.api",
     "export_litert": "keras_ae.export",
     "export_saved_model": "keras_ae.export",
     "RECIPES": "keras_ae.recipes",

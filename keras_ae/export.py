@@ -70,7 +70,9 @@ SIGNATURES = (
 # fmt: on
 
 
-def export_run(run: Run, dataset: data.Dataset | None = None) -> dict:
+def export_run(
+    run: Run, dataset: data.Dataset | None = None, images: str | Path | None = None
+) -> dict:
     """Writes all exports of a finished run, from its `model.keras`.
 
     They are the encoder and the decoder as Keras files that load without this package, the
@@ -81,12 +83,13 @@ def export_run(run: Run, dataset: data.Dataset | None = None) -> dict:
     the LiteRT files the mean squared error per pixel beside that of the Keras model.
 
     A training gives its `dataset` and has locked the directory. Without it, the one that
-    `config.json` names is loaded, and the directory is locked here.
+    `config.json` names is loaded, and the directory is locked here. `images` is the new place of
+    own pictures that have moved.
     """
     model = load_run(run)
     if dataset is not None:
         return _write_exports(run, model, dataset)
-    dataset = load_dataset(run)
+    dataset = load_dataset(run, images)
     run.check_open()
     with run.locked():
         return _write_exports(run, model, dataset)

@@ -108,6 +108,12 @@ def refusing(expected: str, path: str | Path) -> Iterator[None]:
         raise BadRequest(f"expected {expected}, received {received}: {reason}") from error
 
 
+def check_images(path: str | Path) -> None:
+    """Checks that there is something which may be own pictures."""
+    with refusing("a .npz, a .npy, a picture or a folder of pictures as `images`", path):
+        Path(path).stat()
+
+
 def check_writable(directory: str | Path) -> None:
     """Checks that files can be written to a directory, or to where it would be made."""
     wanted = refusing("a directory that can be written", directory)

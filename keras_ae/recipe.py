@@ -109,6 +109,19 @@ COLORS = ("grey", "rgb")
 SMALLEST_SIDE, LARGEST_SIDE = 8, 10_000
 
 
+# How a recipe is trained, by name, with the value that holds where nothing is asked for, or where
+# an earlier version did not know the name.
+SETTINGS = {
+    "archives": None,
+    "images": None,
+    "image_size": None,
+    "color": None,
+    "plot": None,
+    "tensorboard": False,
+    "device": "auto",
+    "strategy": "single",
+}
+
 # Of the names that TFDS takes those without arguments of its builders, which could write anywhere.
 _DATASET = re.compile(r"[A-Za-z]\w*(/\w[\w+.-]*)?(:(\d+|\*)(\.(\d+|\*)){2})?", re.ASCII)
 
@@ -203,6 +216,23 @@ def check_values(values: Mapping[str, object]) -> None:
         expected, is_good = _RULES[name]
         if not is_good(value):
             raise BadRequest(f"{name} must be {expected}, received {value!r}")
+
+
+def check_source(dataset: str | None, settings: Mapping[str, object]) -> None:
+    """Checks that images come from one source, and that no setting is for the other one."""
+    images = settings["images"]
+    if (dataset is None) == (images is None):
+        raise BadRequest(
+            f"expected either a dataset or `images`, received dataset {dataset!r} and images "
+            f"{images!r}"
+        )
+    if images is None:
+        foreign, reason = ("image_size", "color"), "needs `images`, pictures of your own"
+    else:
+        foreign, reason = ("archives",), "is for a dataset by name, and not for `images`"
+    for name in foreign:
+        if settings[name] is not None:
+            raise BadRequest(f"`{name}` {reason}: expected none, received {settings[name]!r}")
 
 
 def check_names(received: Iterable[str], expected: Iterable[str]) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from studies.ship import ship
 
 import keras_ae
 from keras_ae import runs
 from keras_ae.commands import train
 from keras_ae.errors import BadRequest
 from keras_ae.runs import Run
+from studies.ship import ship
 from tests.conftest import PROJECT
 
 WHEEL_LIMIT = 12_000_000

@@ -1,4 +1,4 @@
-"""Evaluates a trained run: `python evaluate.py`."""
+"""Evaluates a trained run: `python evaluate.py`, or `keras-ae-evaluate` where it is installed."""
 
 import argparse
 import sys
@@ -10,15 +10,22 @@ from keras_ae.options import STAGES, TEST_IMAGES, Options
 from keras_ae.recipe import DEVICES
 from keras_ae.runs import Run
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs `evaluate.py` and returns its exit status."""
-    return program.run(_parser(), _evaluate, arguments)
+SCRIPT = "evaluate.py"
 
 
-def _parser() -> program.Parser:
+def main(arguments: Sequence[str] | None = None, prog: str = SCRIPT) -> int:
+    """Runs `evaluate.py`, or what `prog` calls it, and returns its exit status."""
+    return program.run(_parser(prog), _evaluate, arguments)
+
+
+def console() -> int:
+    """Runs `keras-ae-evaluate` and returns its exit status."""
+    return main(prog="keras-ae-evaluate")
+
+
+def _parser(prog: str = SCRIPT) -> program.Parser:
     parser = program.Parser(
-        prog="evaluate.py",
+        prog=prog,
         description="Measure a trained autoencoder on test images, and write figures, numbers and "
         "a report to RUN/evaluation. Model, data and their settings come from the run itself.",
         epilog="Indices count the images of the test split, from 0. Stages: "

@@ -54,6 +54,17 @@ class Dataset:
         """Height, width and channels of the images."""
         return self.test.images.shape[1:]
 
+    def describe(self) -> dict[str, object]:
+        """Returns what a run keeps of it, as JSON has it."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "checksum": self.checksum,
+            "image_shape": list(self.image_shape),
+            "classes": list(self.classes),
+            **{name: len(getattr(self, name)) for name in ("train", "validation", "test")},
+        }
+
 
 def load(
     name: str = "mnist",
@@ -196,7 +207,7 @@ def _chosen(
 def load_for(recipe: Recipe, settings: Mapping[str, object] | None = None) -> Dataset:
     """Loads what a recipe is trained on: `load`, or `load_images` if its dataset is `None`.
 
-    Of the settings, see `runs.SETTINGS`, those of the data count.
+    Of the settings, see `recipe.SETTINGS`, those of the data count.
     """
     settings = settings or {}
     chosen = (recipe.full_train, recipe.train_images, recipe.train_classes)

@@ -16,10 +16,9 @@ from PIL import Image, ImageOps
 
 from keras_ae.data import cache, pixels
 from keras_ae.errors import BadRequest
-from keras_ae.files import EXHAUSTED, refusing
+from keras_ae.files import EXHAUSTED, check_images, refusing
 from keras_ae.recipe import check_values
 
-EXPECTED = "a .npz, a .npy, a picture or a folder of pictures as `images`"
 # By their suffixes, and as Pillow calls them: it has others that start programs.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM")
@@ -97,8 +96,7 @@ def read_images(
     """
     check_values({"images": str(path), "image_size": image_size, "color": color})
     path = Path(path)
-    with refusing(EXPECTED, path):
-        path.stat()
+    check_images(path)
     if path.is_dir():
         pictures = _read_folder(path, image_size, color)
     elif path.suffix.lower() in (".npz", ".npy"):
@@ -107,7 +105,10 @@ def read_images(
         images, notes = _read_files(path.parent, [path.name], image_size, color)
         pictures = _labelled([path.name], images, None, [""], notes)
     else:
-        raise BadRequest(f"expected {EXPECTED}, received {path}")
+        raise BadRequest(
+            f"expected a .npz, a .npy, a folder or a picture ({', '.join(SUFFIXES)}), "
+            f"received {path}"
+        )
     for note in pictures.notes:
         print(f"note: {note}")
     return pictures

@@ -19,8 +19,9 @@ from keras_ae.files import EXHAUSTED, clear_up, locked, remove, replacing, write
 from keras_ae.models.autoencoder import SMALLEST_SIDE, check_shape
 from keras_ae.recipe import is_dataset_name, plain_dataset
 
-# In a checkout the archives of the default dataset lie beside the package.
-EMBEDDED_ARCHIVES = Path(__file__).parents[2] / "data"
+# The archives of the default dataset lie inside an installed package, and beside it in a checkout.
+_INSTALLED = Path(__file__).parents[1] / "archives"
+EMBEDDED_ARCHIVES = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "data"
 # The decoded arrays and their checksum, beside what TFDS prepared.
 _ARRAYS = "keras_ae_arrays.npz"
 _ARRAYS_CHECKSUM = "keras_ae_arrays.sha256"
