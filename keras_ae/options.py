@@ -173,6 +173,8 @@ class Options:
         Raises:
             BadRequest: If an index, a number of images or the other dataset is not for this run.
         """
+        if self.score is not None:
+            return self
         own = None if dataset.get("images") else plain_dataset(dataset["name"])
         if self.ood is not None and not is_path(self.ood) and plain_dataset(self.ood) == own:
             raise BadRequest(f"ood must be another dataset than the run's own, received {self.ood}")
