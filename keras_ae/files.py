@@ -108,9 +108,9 @@ def refusing(expected: str, path: str | Path) -> Iterator[None]:
         raise BadRequest(f"expected {expected}, received {received}: {reason}") from error
 
 
-def check_images(path: str | Path) -> None:
-    """Checks that there is something which may be own pictures."""
-    with refusing("a .npz, a .npy, a picture or a folder of pictures as `images`", path):
+def check_images(path: str | Path, argument: str = "images") -> None:
+    """Checks that there is something which may be own pictures, named by an argument."""
+    with refusing(f"a .npz, a .npy, a picture or a folder of pictures as `{argument}`", path):
         if path == "":
             raise ValueError("an empty name")
         Path(path).stat()

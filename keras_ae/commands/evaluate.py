@@ -1,12 +1,14 @@
 """Evaluates a trained run: `python evaluate.py`, or `keras-ae-evaluate` where it is installed."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 
 from keras_ae.commands import program
 from keras_ae.errors import BadRequest
-from keras_ae.options import STAGES, TEST_IMAGES, Options
+from keras_ae.files import check_images
+from keras_ae.options import STAGES, TEST_IMAGES, Options, is_path
 from keras_ae.recipe import DEVICES
 from keras_ae.runs import Run
 
@@ -86,6 +88,11 @@ def _evaluate(options: dict) -> None:
     # All that can be refused without TensorFlow is refused at once.
     recipe, dataset = run.read_trained()
     chosen.resolved(dataset)
+    run.read_settings(chosen.images)
+    ood = None if chosen.ood is None or not is_path(chosen.ood) else chosen.ood
+    for argument, path in (("images", chosen.images), ("score", chosen.score), ("ood", ood)):
+        if path is not None:
+            check_images(path, argument)
     trained_dim = recipe.arguments["latent_dim"]
     if latent_dim not in (None, trained_dim):
         raise BadRequest(
@@ -97,7 +104,9 @@ def _evaluate(options: dict) -> None:
         from keras_ae.evaluation import evaluate, report, scoring
         from keras_ae.training import devices
     devices.use_device(device)
-    content = evaluate.evaluate(run, chosen)
+    # Notes about pictures are no scores.
+    with contextlib.redirect_stdout(sys.stdout if chosen.score is None else sys.stderr):
+        content = evaluate.evaluate(run, chosen)
     if chosen.score is not None:
         print("\n".join(map("\t".join, scoring.rows(content))))
         print(scoring.remark(content), f"saved to {run.scored}", sep="\n", file=sys.stderr)

@@ -154,10 +154,11 @@ def _recipe_table() -> str:
 
 
 def _summary_lines(test: dict, run: Run) -> str:
+    pca = ""
+    if "pca_mse" in test:  # Large images do without it.
+        pca = f"PCA with {test['latent_dim']} components {test['pca_mse']:.4f}, "
     lines = [
-        f"test MSE per pixel {test['mse']:.4f}  "
-        f"(PCA with {test['latent_dim']} components {test['pca_mse']:.4f}, "
-        f"mean image {test['mean_image_mse']:.4f})",
+        f"test MSE per pixel {test['mse']:.4f}  ({pca}mean image {test['mean_image_mse']:.4f})",
         f"non-constant latent units {test['non_constant_units']} of {test['latent_dim']}",
     ]
     if "kl_loss" in test:

@@ -12,6 +12,7 @@ from keras_ae.data.images import Pictures, read_images
 from keras_ae.data.pipeline import ShuffledBatches, batches, noisy
 from keras_ae.data.split import SPLITS, Split, completed, hashes
 from keras_ae.data.split import checksum as checksum_of
+from keras_ae.data.tfds import image_shape
 from keras_ae.errors import BadRequest
 from keras_ae.recipe import Recipe, plain_dataset
 
@@ -23,6 +24,7 @@ __all__ = [
     "Split",
     "batches",
     "cache_directory",
+    "image_shape",
     "load",
     "load_for",
     "load_images",

@@ -257,6 +257,12 @@ def _first_line(error: Exception) -> str:
     return " ".join(re.sub(r"^{{.*?}}", "", str(error)).split())[:400]
 
 
+def image_shape(name: str) -> tuple[int, int, int]:
+    """Returns the shape of a dataset's images, without preparing it."""
+    with _refusing_of(name):
+        return tuple(dict(_builder(name).info.features)["image"].shape)
+
+
 def cache_directory(name: str) -> Path:
     """Returns the directory of a prepared dataset, where what is derived from it may be kept."""
     with _refusing_of(name):

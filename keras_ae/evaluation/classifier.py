@@ -72,7 +72,7 @@ def load(dataset: data.Dataset) -> Classifier:
 
 
 def _epochs(dataset: data.Dataset) -> int:
-    return max(EPOCHS, STEPS * BATCH_SIZE // len(dataset.train))
+    return max(EPOCHS, STEPS // -(-len(dataset.train) // BATCH_SIZE))
 
 
 def _build(dataset: data.Dataset) -> keras.Model:

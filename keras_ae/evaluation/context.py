@@ -134,10 +134,9 @@ class Context:
         recipe = dataclasses.replace(self.recipe, **everything)
         if recipe == self.recipe:
             return self.dataset
-        settings = self.run.read_settings()
-        if self.options.images is not None:
-            settings["images"] = self.options.images
-        return data.load_for(recipe, settings)
+        settings = self.run.read_settings(self.options.images)
+        # The dataset has been prepared, since this run's part of it has been loaded.
+        return data.load_for(recipe, {**settings, "archives": None})
 
     def no_classes(self, split: data.Split) -> str | None:
         """Returns why nothing can be told by the classes of a split; nothing where it can."""

@@ -91,13 +91,12 @@ def _load_ood(context: Context) -> data.Dataset:
         stem = Path(name).absolute().stem
         stem += " (ood)" if stem == own.name else ""
         return data.Dataset(stem, "", checksum, pictures.classes, nothing, nothing, test)
-    other = data.load(name, context.options.ood_archives)
-    if other.image_shape != own.image_shape:
+    if (shape := data.image_shape(name)) != own.image_shape:
         raise BadRequest(
             f"`ood`: expected images {list(own.image_shape)}, as the run was trained on, received "
-            f"{name} of {list(other.image_shape)}"
+            f"{name} of {list(shape)}"
         )
-    return other
+    return data.load(name, context.options.ood_archives)
 
 
 def _describe(context: Context) -> dict:

@@ -1,9 +1,7 @@
 """Scores of new pictures by a trained run: `--score`."""
 
-import contextlib
 import csv
 import io
-import sys
 
 import numpy as np
 
@@ -24,9 +22,11 @@ def read_like(context: Context, path: str, argument: str) -> data.Pictures:
             which `argument` named them.
     """
     settings = context.run.read_settings()
-    # Notes about the pictures are no scores.
-    with contextlib.redirect_stdout(sys.stderr):
-        pictures = data.read_images(path, settings.get("image_size"), settings.get("color"))
+    try:
+        pictures = data.read_images(path, settings["image_size"], settings["color"])
+    except BadRequest as error:
+        # Its words are those for the pictures of a training.
+        raise BadRequest(str(error).replace("`images`", f"`{argument}`")) from error
     expected, received = context.dataset.image_shape, pictures.images.shape[1:]
     if received != expected:
         raise BadRequest(

@@ -87,8 +87,8 @@ NAMES = {
     "gaussian": "samples, Gaussian",
     "mixture": "samples, mixture",
     "prior": "samples, prior",
-    "grey_all": "grey, all",
-    "grey_first": "grey, first",
+    "grey_all": "as they are, all",
+    "grey_first": "as they are, first",
     "binarized_all": "binarized, all",
     "binarized_first": "binarized, first",
 }
