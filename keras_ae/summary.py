@@ -11,10 +11,10 @@ def summarize(model: Autoencoder, dataset: data.Dataset) -> dict[str, dict]:
     """Measures a trained model on every split, beside references fitted to the training images.
 
     Returns by split, if it has images: `mse`, `pca_mse` (as many components as latents) and
-    `mean_image_mse`, mean squared errors per pixel; `latent_dim` and `non_constant_units`; for a
-    variational model, which has to be compiled, `loss`, `reconstruction_loss` and `kl_loss` in nats
-    per image, with one sample of the posterior per image. Its `mse` is that of the decoded
-    posterior mean.
+    `mean_image_mse`, mean squared errors per pixel of outputs clipped to [0, 1]; `latent_dim` and
+    `non_constant_units`; for a variational model, which has to be compiled, `loss`,
+    `reconstruction_loss` and `kl_loss` in nats per image, with one sample of the posterior per
+    image. Its `mse` is that of the decoded posterior mean.
     """
     train = data.to_float(dataset.train.images)
     pca = PCA.fit(train)
@@ -27,7 +27,7 @@ def summarize(model: Autoencoder, dataset: data.Dataset) -> dict[str, dict]:
         latents = model.encode(images)
         reconstructions = {
             "mse": model.decode(latents),
-            "pca_mse": pca.reconstruct(images, model.latent_dim),
+            "pca_mse": pca.reconstruct(images, model.latent_dim).clip(0, 1),
             "mean_image_mse": np.broadcast_to(pca.mean.reshape(images.shape[1:]), images.shape),
         }
         summary[name] = {

@@ -90,8 +90,9 @@ class Autoencoder(keras.Model):
         and so does the stock layer at the end of this one.
         """
         clip = keras.layers.ReLU(max_value=1.0, dtype="float32", name="clipped")
-        decoder = keras.Model(self.decoder.inputs, clip(self.decoder.outputs[0]), name="decoder")
-        decoder(self.decoder.inputs)  # Keras exports no model to ONNX that was never called.
+        (latents,), (images,) = self.decoder.inputs, self.decoder.outputs
+        decoder = keras.Model(latents, clip(images), name="decoder")
+        decoder(latents)  # Keras exports no model to ONNX that was never called.
         return decoder
 
     def save(self, filepath, *args, **kwargs) -> None:
