@@ -19,6 +19,7 @@ from keras_ae import data, metrics
 from keras_ae.files import replacing, write_json
 from keras_ae.loading import load_dataset, load_run
 from keras_ae.models import Autoencoder, VariationalAutoencoder
+from keras_ae.models.vae import LOG_VARIANCE_RANGE
 from keras_ae.options import PERCENTILE
 from keras_ae.runs import Run
 
@@ -53,7 +54,7 @@ def _sample(model: VariationalAutoencoder, threshold: float) -> Callable:
     return lambda count, seed: model.decode_step(model.prior_step(count, seed))
 
 
-# All tensors are float32, but `anomalous` (boolean) and the scalars `count` and `seed` (int32).
+# `_tensors_of` says what each of their tensors is.
 # fmt: off
 SIGNATURES = (
     Signature("reconstruct", ("images",), ("reconstructions",),
@@ -70,6 +71,35 @@ SIGNATURES = (
 # fmt: on
 
 
+class Tensor(NamedTuple):
+    """A tensor that signatures take or give."""
+
+    shape: tuple[int | None, ...]  # `None` is the number of rows.
+    dtype: str
+    range: tuple[float | None, float | None]  # Both ends are in it; `None` is no bound.
+    unit: str | None = None
+
+
+def _tensors_of(model: Autoencoder) -> dict[str, Tensor]:
+    """Returns the tensors of all signatures of a model, by name."""
+    rows = (None,)
+    images = Tensor(rows + model.image_shape, "float32", (0, 1), "share of full intensity")
+    latents = Tensor((None, model.latent_dim), "float32", (None, None))
+    every = {
+        "images": images,
+        "reconstructions": images,
+        "latents": latents,
+        "scores": Tensor(rows, "float32", (0, None), model.score_unit),
+        "anomalous": Tensor(rows, "bool", (False, True)),
+        "mean": latents,
+        "log_variance": Tensor(latents.shape, "float32", LOG_VARIANCE_RANGE, "natural logarithm"),
+        "count": Tensor((), "int32", (0, None), "images"),
+        "seed": Tensor((), "int32", (None, None)),
+    }
+    used = {name for one in _signatures_of(model) for name in (*one.takes, *one.gives)}
+    return {name: tensor for name, tensor in every.items() if name in used}
+
+
 def export_run(
     run: Run, dataset: data.Dataset | None = None, images: str | Path | None = None
 ) -> dict:
@@ -77,10 +107,12 @@ def export_run(
 
     They are the encoder and the decoder as Keras files that load without this package, the
     SavedModel, LiteRT files in float32 and with dynamic-range quantization, and `export.json`. The
-    quantized file is left out where it would cost more than a tenth of the error.
+    quantized file is left out where it would cost more than a tenth of the error. All of them
+    give images in [0, 1]: the decoder's file ends in a layer that clips.
 
-    Returns the contents of `export.json`: the threshold of `detect`, the sizes in bytes, and for
-    the LiteRT files the mean squared error per pixel beside that of the Keras model.
+    Returns the contents of `export.json`: the threshold of `detect`, the sizes in bytes, for the
+    LiteRT files the mean squared error per pixel beside that of the Keras model, and for each
+    signature the tensors that it takes and gives, with their shapes, dtypes, ranges and units.
 
     A training gives its `dataset` and has locked the directory. Without it, the one that
     `config.json` names is loaded, and the directory is locked here. `images` is the new place of
@@ -101,7 +133,7 @@ def _write_exports(run: Run, model: Autoencoder, dataset: data.Dataset) -> dict:
     images = data.to_float(getattr(dataset, split).images)
     threshold = float(np.percentile(model.score(images), PERCENTILE))
 
-    for path, part in ((run.encoder, model.encoder), (run.decoder, model.decoder)):
+    for path, part in ((run.encoder, model.encoder), (run.decoder, model.clipped_decoder)):
         with replacing(path) as draft:
             part.save(draft)
     with replacing(run.saved_model) as draft:
@@ -127,6 +159,10 @@ def _write_exports(run: Run, model: Autoencoder, dataset: data.Dataset) -> dict:
         "split": split,
         "saved_model": {"bytes": sum(path.stat().st_size for path in files)},
         "litert": {"images": len(images), "keras_mse": keras_mse, **litert},
+        "signatures": {
+            one.name: {"takes": one.takes, "gives": one.gives} for one in _signatures_of(model)
+        },
+        "tensors": {name: tensor._asdict() for name, tensor in _tensors_of(model).items()},
     }
     write_json(run.export, report)
     return report
@@ -152,10 +188,8 @@ def export_saved_model(model: Autoencoder, path: str | Path, threshold: float) -
     """
     archive = keras.export.ExportArchive()
     specs = {
-        "images": tf.TensorSpec((None, *model.image_shape), tf.float32, name="images"),
-        "latents": tf.TensorSpec((None, model.latent_dim), tf.float32, name="latents"),
-        "count": tf.TensorSpec((), tf.int32, name="count"),
-        "seed": tf.TensorSpec((), tf.int32, name="seed"),
+        name: tf.TensorSpec(tensor.shape, tensor.dtype, name)
+        for name, tensor in _tensors_of(model).items()
     }
     # The first one becomes `serving_default`, too.
     for signature in _signatures_of(model):
