@@ -111,9 +111,9 @@ def refusing(expected: str, path: str | Path) -> Iterator[None]:
 def check_images(path: str | Path) -> None:
     """Checks that there is something which may be own pictures."""
     with refusing("a .npz, a .npy, a picture or a folder of pictures as `images`", path):
-        if path == "":
-            raise ValueError("an empty name")
-        Path(path).stat()
+        if path == "" or not (Path(path).is_dir() or Path(path).is_file()):
+            Path(path).stat()
+            raise ValueError("neither a file nor a folder")
 
 
 def check_writable(directory: str | Path) -> None:
