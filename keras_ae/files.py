@@ -103,9 +103,14 @@ def refusing(expected: str, path: str | Path) -> Iterator[None]:
     except BadRequest:
         raise
     except (OSError, ValueError) as error:
-        received = str(path) if str(path).isprintable() else repr(str(path))
+        received = str(path) if str(path) and str(path).isprintable() else repr(str(path))
         reason = getattr(error, "strerror", None) or error
         raise BadRequest(f"expected {expected}, received {received}: {reason}") from error
+
+
+def data_directory() -> Path:
+    """Returns where TensorFlow Datasets keeps its data."""
+    return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
 def check_images(path: str | Path) -> None:

@@ -812,7 +812,7 @@ def test_a_killed_run_resumes_on_pictures_that_moved(pictures, tmp_path, capfd, 
     pixels[0, 0] ^= 1
     save(some, pixels[..., None])
     assert _train("--resume", "--images", changed, "-s", killed) == 2
-    assert re.search("with checksum .*, received checksum", capfd.readouterr().err)
+    assert re.search("expected checksum .*, received", capfd.readouterr().err)
     del kept["lock"]  # The next command takes it over.
     assert differences(killed, kept) == []
     assert _train("--resume", "--images", moved, "-s", killed) == 0
@@ -842,7 +842,7 @@ def test_evaluation_takes_pictures_that_moved_and_refuses_others(pictures, tmp_p
     with pytest.raises(BadRequest, match=r"expected the dataset that the run in .* began with"):
         load_dataset(run, moved)
     assert train.main(["--export-only", str(run.directory), "--images", str(moved)]) == 2
-    assert "with checksum" in capfd.readouterr().err
+    assert "expected checksum" in capfd.readouterr().err
     assert not run.export.exists()
 
 

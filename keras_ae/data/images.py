@@ -3,7 +3,9 @@
 import collections
 import contextlib
 import dataclasses
+import hashlib
 import io
+import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,9 +16,9 @@ import keras
 import numpy as np
 from PIL import Image, ImageOps
 
-from keras_ae.data import cache, pixels
+from keras_ae.data import pixels
 from keras_ae.errors import BadRequest
-from keras_ae.files import EXHAUSTED, check_images
+from keras_ae.files import EXHAUSTED, check_images, clear_up, data_directory, locked, replacing
 from keras_ae.recipe import check_values
 
 # By their suffixes, and as Pillow calls them: it has others that start programs.
@@ -249,11 +251,11 @@ def _read_folder(folder: Path, image_size, color) -> Pictures:
             f"{f'only others, such as {others[0]}' if others else 'an empty folder'}"
         )
     splits, labels = _places(folder, [name.split("/") for name in files])
-    state = cache.digest([list(files.items()), image_size, color])
-    images, notes = cache.read(folder, [image_size, color], state) or (None, [])
+    state = _digest([list(files.items()), image_size, color])
+    images, notes = _read_cache(folder, [image_size, color], state) or (None, [])
     if images is None:
         images, notes = _read_files(folder, list(files), image_size, color)
-        cache.write(folder, [image_size, color], state, images, notes)
+        _write_cache(folder, [image_size, color], state, images, notes)
     if others:
         notes = [
             *notes,
@@ -332,3 +334,47 @@ def _decode(content: bytes, name: str) -> tuple[np.ndarray, list[str]]:
     if mode not in _GREY:
         return array, remarks
     return (array[..., :1] if has_alpha else array[..., None]), remarks
+
+
+# --- The cache of decoded folders, beside the data of TensorFlow Datasets ---
+
+
+def images_directory() -> Path:
+    """Returns where what is made of own pictures is kept."""
+    return data_directory() / "keras_ae_images"
+
+
+def _digest(value) -> str:
+    """Returns the SHA-256 of what JSON can hold."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _cache(folder: Path, how: list) -> Path:
+    # One file for a folder and a way to read it: a changed folder replaces it.
+    return images_directory() / f"{_digest([str(folder.absolute()), how])[:16]}.npz"
+
+
+def _read_cache(folder: Path, how: list, state: str) -> tuple[np.ndarray, list[str]] | None:
+    """Returns what `_write_cache` was given for a folder, if its state is still the same."""
+    try:
+        with (
+            _cache(folder, how).open("rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
+            about, images = json.loads(str(arrays["about"])), arrays["images"]
+        checksum = hashlib.sha256(images.tobytes()).hexdigest()
+        if (about["state"], about["checksum"]) == (state, checksum):
+            return images, about["notes"]
+    except Exception:
+        pass  # Whatever is wrong with it, it can be made again.
+    return None
+
+
+def _write_cache(folder: Path, how: list, state: str, images: np.ndarray, notes: list[str]) -> None:
+    """Keeps the images of a folder that was read in a way. A place that is read-only has none."""
+    checksum = hashlib.sha256(images.tobytes()).hexdigest()
+    about = {"state": state, "checksum": checksum, "notes": notes, "folder": str(folder.absolute())}
+    with contextlib.suppress(OSError), locked(images_directory() / ".lock"):
+        clear_up(images_directory())
+        with replacing(_cache(folder, how)) as draft:
+            np.savez(draft, images=images, about=json.dumps(about))
