@@ -23,10 +23,8 @@ from sklearn import datasets as sklearn
 from keras_ae import data, recipe, recipes
 from keras_ae.commands import train
 from keras_ae.errors import BadRequest
-from keras_ae.evaluation.evaluate import open_run
-from keras_ae.loading import load_dataset
+from keras_ae.loading import load_dataset, load_run
 from keras_ae.models import autoencoder
-from keras_ae.options import Options
 from keras_ae.runs import Run
 from keras_ae.training import run as training
 from tests.conftest import PROJECT
@@ -774,7 +772,7 @@ def test_a_run_on_pictures_keeps_what_they_were(pictures, tmp_path):
     config["dataset"]["image_shape"] = [16, 13, 3]
     run.config.write_text(json.dumps(config))
     with pytest.raises(BadRequest, match=r"with image_shape \[16, 13, 3\], received"):
-        open_run(run, Options(only=("history",), interp_idx1=0, interp_idx2=1))
+        load_run(run)
 
 
 def test_a_killed_run_resumes_on_pictures_that_moved(pictures, tmp_path, capfd, monkeypatch):
