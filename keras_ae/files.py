@@ -103,17 +103,22 @@ def refusing(expected: str, path: str | Path) -> Iterator[None]:
     except BadRequest:
         raise
     except (OSError, ValueError) as error:
-        received = str(path) if str(path).isprintable() else repr(str(path))
+        received = str(path) if str(path) and str(path).isprintable() else repr(str(path))
         reason = getattr(error, "strerror", None) or error
         raise BadRequest(f"expected {expected}, received {received}: {reason}") from error
+
+
+def data_directory() -> Path:
+    """Returns where TensorFlow Datasets keeps its data."""
+    return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
 def check_images(path: str | Path, argument: str = "images") -> None:
     """Checks that there is something which may be own pictures, named by an argument."""
     with refusing(f"a .npz, a .npy, a picture or a folder of pictures as `{argument}`", path):
-        if path == "":
-            raise ValueError("an empty name")
-        Path(path).stat()
+        if path == "" or not (Path(path).is_dir() or Path(path).is_file()):
+            Path(path).stat()
+            raise ValueError("neither a file nor a folder")
 
 
 def check_writable(directory: str | Path) -> None:

@@ -277,8 +277,8 @@ class Run:
             if began.get(name) != received[name]:
                 raise BadRequest(
                     f"expected the dataset that the run in {self.directory} began with, "
-                    f"{began.get('name')} with {name} {began.get(name)}, "
-                    f"received {name} {received[name]}"
+                    f"{began.get('name')}: expected {name} {began.get(name)}, "
+                    f"received {received[name]}"
                 )
 
     def read_config(self) -> dict:

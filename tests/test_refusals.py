@@ -166,7 +166,6 @@ CONFIGS = {
     "no such activation": (_set(RECIPE, "arguments", "activation", "rellu"), "received 'rellu'"),
     "activations in a list": (_set(RECIPE, "arguments", "activation", ["relu"]), "['relu']"),
     "an unknown setting": (_set("settings", "speed", "high"), "received speed beyond"),
-    "a missing setting": (_drop("settings", "device"), "device missing"),
     "no such device": (_set("settings", "device", "tpu"), "device must be one of"),
     "no such strategy": (_set("settings", "strategy", None), "strategy must be one of"),
     "a log of 1": (_set("settings", "tensorboard", 1), "tensorboard must be true or false"),

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_ae.data import tfds
-from keras_ae.data.cache import images_directory
-from keras_ae.data.images import Pictures, read_images
+from keras_ae.data.images import Pictures, images_directory, read_images
 from keras_ae.data.pipeline import ShuffledBatches, batches, noisy
 from keras_ae.data.split import SPLITS, Split, completed, hashes
 from keras_ae.data.split import checksum as checksum_of

@@ -3,7 +3,9 @@
 import collections
 import contextlib
 import dataclasses
+import hashlib
 import io
+import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,9 +16,9 @@ import keras
 import numpy as np
 from PIL import Image, ImageOps
 
-from keras_ae.data import cache, pixels
+from keras_ae.data import pixels
 from keras_ae.errors import BadRequest
-from keras_ae.files import EXHAUSTED, check_images, refusing
+from keras_ae.files import EXHAUSTED, check_images, clear_up, data_directory, locked, replacing
 from keras_ae.recipe import check_values
 
 # By their suffixes, and as Pillow calls them: it has others that start programs.
@@ -135,6 +137,8 @@ def _broken(expected: str, path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno in EXHAUSTED:
             raise
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
+        if "pickle" in reason:  # NumPy takes whatever it does not know for one.
+            reason = "it holds no arrays, or Python objects"
         raise BadRequest(
             f"expected {expected}, received {path}: {reason or type(error).__name__}"
         ) from error
@@ -233,8 +237,12 @@ def _as_labels(array: np.ndarray, place: str, names: list[str]) -> np.ndarray:
 
 
 def _read_folder(folder: Path, image_size, color) -> Pictures:
-    with refusing("a folder of pictures that can be read", folder):
+    try:
         files = dict(sorted(_files(folder, (os.path.realpath(folder),))))
+    except OSError as error:
+        raise BadRequest(
+            f"expected files that can be read, received {error.filename}: {error.strerror}"
+        ) from error
     others = [name for name in files if not name.lower().endswith(SUFFIXES)]
     files = {name: state for name, state in files.items() if name.lower().endswith(SUFFIXES)}
     if not files:
@@ -243,11 +251,11 @@ def _read_folder(folder: Path, image_size, color) -> Pictures:
             f"{f'only others, such as {others[0]}' if others else 'an empty folder'}"
         )
     splits, labels = _places(folder, [name.split("/") for name in files])
-    state = cache.digest([list(files.items()), image_size, color])
-    images, notes = cache.read(folder, [image_size, color], state) or (None, [])
+    state = _digest([list(files.items()), image_size, color])
+    images, notes = _read_cache(folder, [image_size, color], state) or (None, [])
     if images is None:
         images, notes = _read_files(folder, list(files), image_size, color)
-        cache.write(folder, [image_size, color], state, images, notes)
+        _write_cache(folder, [image_size, color], state, images, notes)
     if others:
         notes = [
             *notes,
@@ -258,15 +266,16 @@ def _read_folder(folder: Path, image_size, color) -> Pictures:
 
 def _files(folder: Path, above: tuple[str, ...], prefix: str = "") -> Iterator[tuple[str, tuple]]:
     """Yields the files in a folder, at any depth: names below it, with size and time of change."""
-    for entry in os.scandir(folder):
-        if entry.name.startswith("."):
-            continue
-        name = prefix + entry.name
-        if not entry.is_dir():
-            # Of a link to nothing this says which it is.
-            yield name, (entry.stat().st_size, entry.stat().st_mtime_ns)
-        elif (place := os.path.realpath(entry)) not in above:  # Links may lead around.
-            yield from _files(Path(entry), (*above, place), f"{name}/")
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            name, state = prefix + entry.name, entry.stat()
+            if not entry.is_dir():
+                if entry.is_file():  # And not a pipe, which would be waited for.
+                    yield name, (state.st_size, state.st_mtime_ns)
+            elif (place := os.path.realpath(entry)) not in above:  # Links may lead around.
+                yield from _files(Path(entry), (*above, place), f"{name}/")
 
 
 def _places(folder: Path, parts: list[list[str]]) -> tuple[list[str], list[str] | None]:
@@ -325,3 +334,47 @@ def _decode(content: bytes, name: str) -> tuple[np.ndarray, list[str]]:
     if mode not in _GREY:
         return array, remarks
     return (array[..., :1] if has_alpha else array[..., None]), remarks
+
+
+# --- The cache of decoded folders, beside the data of TensorFlow Datasets ---
+
+
+def images_directory() -> Path:
+    """Returns where what is made of own pictures is kept."""
+    return data_directory() / "keras_ae_images"
+
+
+def _digest(value) -> str:
+    """Returns the SHA-256 of what JSON can hold."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _cache(folder: Path, how: list) -> Path:
+    # One file for a folder and a way to read it: a changed folder replaces it.
+    return images_directory() / f"{_digest([str(folder.absolute()), how])[:16]}.npz"
+
+
+def _read_cache(folder: Path, how: list, state: str) -> tuple[np.ndarray, list[str]] | None:
+    """Returns what `_write_cache` was given for a folder, if its state is still the same."""
+    try:
+        with (
+            _cache(folder, how).open("rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
+            about, images = json.loads(str(arrays["about"])), arrays["images"]
+        checksum = hashlib.sha256(images.tobytes()).hexdigest()
+        if (about["state"], about["checksum"]) == (state, checksum):
+            return images, about["notes"]
+    except Exception:
+        pass  # Whatever is wrong with it, it can be made again.
+    return None
+
+
+def _write_cache(folder: Path, how: list, state: str, images: np.ndarray, notes: list[str]) -> None:
+    """Keeps the images of a folder that was read in a way. A place that is read-only has none."""
+    checksum = hashlib.sha256(images.tobytes()).hexdigest()
+    about = {"state": state, "checksum": checksum, "notes": notes, "folder": str(folder.absolute())}
+    with contextlib.suppress(OSError), locked(images_directory() / ".lock"):
+        clear_up(images_directory())
+        with replacing(_cache(folder, how)) as draft:
+            np.savez(draft, images=images, about=json.dumps(about))

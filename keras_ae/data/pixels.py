@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from keras_ae.errors import BadRequest
-from keras_ae.recipe import SMALLEST_SIDE
+from keras_ae.models.autoencoder import SMALLEST_SIDE
 
 # What may be done to pictures on the way; a note tells how many they were.
 ALPHA = "with an alpha channel, which were laid on black"

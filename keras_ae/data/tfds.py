@@ -12,10 +12,17 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.json_format import ParseError
 
-from keras_ae.data.cache import data_directory
 from keras_ae.data.split import SPLITS, Split, checksum
 from keras_ae.errors import BadRequest
-from keras_ae.files import EXHAUSTED, clear_up, locked, remove, replacing, write_text
+from keras_ae.files import (
+    EXHAUSTED,
+    clear_up,
+    data_directory,
+    locked,
+    remove,
+    replacing,
+    write_text,
+)
 from keras_ae.models.autoencoder import SMALLEST_SIDE, check_shape
 from keras_ae.recipe import is_dataset_name, plain_dataset
 
