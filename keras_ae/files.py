@@ -111,7 +111,9 @@ def refusing(expected: str, path: str | Path) -> Iterator[None]:
 def check_images(path: str | Path, argument: str = "images") -> None:
     """Checks that there is something which may be own pictures, named by an argument."""
     with refusing(f"a .npz, a .npy, a picture or a folder of pictures as `{argument}`", path):
-        Path(path).stat()
+        if path == "" or not (Path(path).is_dir() or Path(path).is_file()):
+            Path(path).stat()
+            raise ValueError("neither a file nor a folder")
 
 
 def check_writable(directory: str | Path) -> None:

@@ -34,7 +34,10 @@ def _path(folder: Path, how: list) -> Path:
 def read(folder: Path, how: list, state: str) -> tuple[np.ndarray, list[str]] | None:
     """Returns what `write` was given for a folder, if its state is still the same."""
     try:
-        with np.load(_path(folder, how), allow_pickle=False) as arrays:
+        with (
+            _path(folder, how).open("rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
             about, images = json.loads(str(arrays["about"])), arrays["images"]
         checksum = hashlib.sha256(images.tobytes()).hexdigest()
         if (about["state"], about["checksum"]) == (state, checksum):

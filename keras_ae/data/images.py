@@ -16,12 +16,12 @@ from PIL import Image, ImageOps
 
 from keras_ae.data import cache, pixels
 from keras_ae.errors import BadRequest
-from keras_ae.files import EXHAUSTED, check_images, refusing
+from keras_ae.files import EXHAUSTED, check_images
 from keras_ae.recipe import check_values
 
 # By their suffixes, and as Pillow calls them: it has others that start programs.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM")
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM", "WEBP")
 _GREY = ("1", "L", "LA", "La", "I", "I;16")
 _COLOUR = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
 _FRAMES = "of several frames, of which the first was taken"
@@ -95,8 +95,8 @@ def read_images(
             message names the file.
     """
     check_values({"images": str(path), "image_size": image_size, "color": color})
-    path = Path(path)
     check_images(path)
+    path = Path(path)
     if path.is_dir():
         pictures = _read_folder(path, image_size, color)
     elif path.suffix.lower() in (".npz", ".npy"):
@@ -135,6 +135,8 @@ def _broken(expected: str, path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno in EXHAUSTED:
             raise
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
+        if "pickle" in reason:  # NumPy takes whatever it does not know for one.
+            reason = "it holds no arrays, or Python objects"
         raise BadRequest(
             f"expected {expected}, received {path}: {reason or type(error).__name__}"
         ) from error
@@ -172,8 +174,8 @@ def _joined(
 
 
 def _read_arrays(path: Path, image_size, color) -> Pictures:
-    with _broken("a file of arrays", path):
-        loaded = np.load(path, allow_pickle=False)
+    with _broken("a file of arrays", path), path.open("rb") as file:
+        loaded = np.load(file, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             arrays = {"images": loaded}
         else:
@@ -233,8 +235,12 @@ def _as_labels(array: np.ndarray, place: str, names: list[str]) -> np.ndarray:
 
 
 def _read_folder(folder: Path, image_size, color) -> Pictures:
-    with refusing("a folder of pictures that can be read", folder):
+    try:
         files = dict(sorted(_files(folder, (os.path.realpath(folder),))))
+    except OSError as error:
+        raise BadRequest(
+            f"expected files that can be read, received {error.filename}: {error.strerror}"
+        ) from error
     others = [name for name in files if not name.lower().endswith(SUFFIXES)]
     files = {name: state for name, state in files.items() if name.lower().endswith(SUFFIXES)}
     if not files:
@@ -258,15 +264,16 @@ def _read_folder(folder: Path, image_size, color) -> Pictures:
 
 def _files(folder: Path, above: tuple[str, ...], prefix: str = "") -> Iterator[tuple[str, tuple]]:
     """Yields the files in a folder, at any depth: names below it, with size and time of change."""
-    for entry in os.scandir(folder):
-        if entry.name.startswith("."):
-            continue
-        name = prefix + entry.name
-        if not entry.is_dir():
-            # Of a link to nothing this says which it is.
-            yield name, (entry.stat().st_size, entry.stat().st_mtime_ns)
-        elif (place := os.path.realpath(entry)) not in above:  # Links may lead around.
-            yield from _files(Path(entry), (*above, place), f"{name}/")
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            name, state = prefix + entry.name, entry.stat()
+            if not entry.is_dir():
+                if entry.is_file():  # And not a pipe, which would be waited for.
+                    yield name, (state.st_size, state.st_mtime_ns)
+            elif (place := os.path.realpath(entry)) not in above:  # Links may lead around.
+                yield from _files(Path(entry), (*above, place), f"{name}/")
 
 
 def _places(folder: Path, parts: list[list[str]]) -> tuple[list[str], list[str] | None]:
