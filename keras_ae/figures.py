@@ -48,7 +48,7 @@ def _mosaic(
     # One picture in one pair of axes: a pair for each image takes ten times as long to draw.
     rows, columns = cells.shape[:2]
     wide, high = _inches(inches, cells.shape[2:])
-    gap = 2
+    gap = max(1, 2 * min(cells.shape[2:4]) // 28)
     edges = ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0))
     cells = np.pad(cells, edges, constant_values=np.nan)
     height, width = cells.shape[2:4]

@@ -129,6 +129,9 @@ class Options:
     seed: int = 0
 
     def __post_init__(self):
+        for name in ("images", "score", "ood"):
+            if isinstance(value := getattr(self, name), Path):
+                object.__setattr__(self, name, str(value))
         for name in self.only:
             check_known("stage", name, STAGES, "some of")
         noise, percentile = self.noise_std, self.percentile

@@ -169,7 +169,10 @@ EVALUATE_FLAGS = {
     "--noise-std": (*_NO_NUMBERS, "0"),
     "--steps": (*_NO_COUNTS, "1", "51"),
     "--percentile": (*_NO_NUMBERS, "0", "100"),
-    "--ood": (*_NO_DATASET, "mnist", "MNIST", "imdb_reviews"),
+    # A slash is a path, and it exists.
+    "--ood": (*_without(_NO_DATASET, "/"), "mnist", "MNIST", "cifar10", "imdb_reviews"),
+    "--images": _NO_PLACE,
+    "--score": _NO_PLACE,
     "--ood-archives": ("", "other"),
     "--nll-samples": _NO_COUNTS,
     "--nll-images": (*_NO_COUNTS, "10001"),

@@ -8,6 +8,7 @@ import html.parser
 import json
 import math
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -17,7 +18,10 @@ import numpy as np
 import pytest
 import scipy.stats
 import tensorflow as tf
+from sklearn import decomposition
+from sklearn.datasets import load_digits
 
+import keras_ae
 from keras_ae import data, figures, metrics, recipes
 from keras_ae.commands import evaluate
 from keras_ae.errors import RunFailed
@@ -86,19 +90,19 @@ def test_the_test_error_is_that_of_the_saved_model_on_the_raw_archive(mlp):
         assert abs(overall[row]["mse"] - trained[key]) < 1e-9
 
 
-def test_digits_make_up_the_whole(mlp):
+def test_classes_make_up_the_whole(mlp):
     tables = _tables(mlp, "reconstruct")
-    by_digit = dict(tables["by_digit"])
-    whole = by_digit.pop("all")
-    assert list(by_digit) == [str(digit) for digit in range(10)]
-    assert sum(row["images"] for row in by_digit.values()) == whole["images"] == 10_000
+    by_class = dict(tables["by_class"])
+    whole = by_class.pop("all")
+    assert list(by_class) == [str(digit) for digit in range(10)]
+    assert sum(row["images"] for row in by_class.values()) == whole["images"] == 10_000
     for key, name in (
         ("mse", "model"),
         ("psnr", "pca"),
         ("ssim", "mean_image"),
         ("bce_excess", "model"),
     ):
-        mean = sum(row[key][name] * row["images"] for row in by_digit.values()) / 10_000
+        mean = sum(row[key][name] * row["images"] for row in by_class.values()) / 10_000
         np.testing.assert_allclose(mean, whole[key][name], rtol=1e-6)
         np.testing.assert_allclose(tables["overall"][name][key], whole[key][name], rtol=1e-6)
     for row in ("model", "pca", "mean_image"):
@@ -303,6 +307,189 @@ def test_the_ends_of_an_interpolation_are_the_reconstructions(vae):
     assert set(_tables(vae, "interpolate")["steps"]) == {"linear", "spherical", "pixels"}
     caption = json.loads(vae.evaluation_metrics.read_text())["stages"]["interpolate"]["figures"]
     assert "test image 12 to test image 3456 in 8 images" in caption["interpolate_images.png"]
+
+
+# --- Other images than digits of MNIST ---
+
+
+def _save_pictures(path: Path, **arrays: np.ndarray) -> Path:
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory):
+    """What is made of own pictures is kept apart from the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFDS_DATA_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory, own_cache) -> Run:
+    """A run on the 8x8 digits of scikit-learn with names for classes, and all of its stages."""
+    place = tmp_path_factory.mktemp("small")
+    digits = load_digits()
+    images = np.rint(digits.images * 255 / 16).astype("uint8")
+    names = np.array(
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "all"]
+    )
+    path = _save_pictures(place / "numbers.npz", images=images, labels=names[digits.target])
+    keras_ae.train("conv", place / "run", images=str(path), latent_dim=8, epochs=3)
+    keras_ae.evaluate(place / "run")
+    return Run(place / "run")
+
+
+def _own(run: Run) -> data.Dataset:
+    return data.load_images(run.read_settings()["images"])
+
+
+def test_small_images_are_measured_in_every_stage(small):
+    stages = json.loads(small.evaluation_metrics.read_text())["stages"]
+    assert list(stages) == list(STAGES)
+    for name, section in stages.items():
+        assert section["tables"] or section["figures"] or name == "elbo", name
+    assert stages["interpolate"]["options"]["interp_idx2"] == len(_own(small).test) - 1
+    skipped = {part for section in stages.values() for part in section["skipped"]}
+    assert skipped == {
+        "separation from another dataset", "samples from a prior", "decoded plane", "elbo",
+    }  # fmt: skip
+
+
+def test_small_images_are_compared_with_clipped_pca(small):
+    dataset, overall = _own(small), _tables(small, "reconstruct")["overall"]
+    flat = [split.images.reshape(len(split), -1) / 255 for split in (dataset.train, dataset.test)]
+    pca = decomposition.PCA(8).fit(flat[0])
+    expected = pca.inverse_transform(pca.transform(flat[1])).clip(0, 1)
+    np.testing.assert_allclose(overall["pca"]["mse"], np.mean((expected - flat[1]) ** 2), rtol=1e-3)
+    trained = json.loads(small.metrics.read_text())["test"]
+    assert overall["pca"]["mse"] == pytest.approx(trained["pca_mse"], rel=1e-9)
+    # Windows of 11 pixels would not fit; `test_metrics.py` recomputes it.
+    assert overall["mean_image"]["ssim"] < overall["pca"]["ssim"] < 1
+
+
+def test_classes_are_called_by_their_names(small):
+    dataset, by_class = _own(small), _tables(small, "reconstruct")["by_class"]
+    # One of them is called like the row of all images.
+    assert list(by_class) == ["all", "class all", *dataset.classes[1:]]
+    counts = np.bincount(dataset.test.labels)
+    assert [row["images"] for row in by_class.values()] == [len(dataset.test), *counts]
+    assert list(_tables(small, "generate")["classes"]) == list(dataset.classes)
+    page = small.evaluation_report.read_text(encoding="utf-8")
+    assert "8x8 pixels in grey and 10 classes: all, eight, five" in page
+    assert "digit" not in re.sub(r'src="[^"]*"', "", page)
+
+
+def test_classes_of_own_pictures_have_a_judge_of_their_own(small):
+    dataset = _own(small)
+    judge = classifier.load(dataset)
+    assert judge.accuracy > 0.9
+    right = judge.accuracy_on(data.to_float(dataset.test.images), dataset.test.labels)
+    assert right == pytest.approx(judge.accuracy)
+    caption = json.loads(small.evaluation_metrics.read_text())["stages"]["generate"]["tables"]
+    assert f"test accuracy {judge.accuracy:.2%}" in caption["quality"]["caption"]
+    files = list(data.cache_directory(None).glob("keras_ae_classifier_*"))
+    assert len(files) == 1
+
+
+def test_judge_that_knows_no_more_than_the_largest_class_is_no_judge(small, tmp_path, monkeypatch):
+    run = _copy(small, tmp_path)
+    monkeypatch.setattr(classifier.Classifier, "accuracy", 0.1, raising=False)
+    monkeypatch.setattr(
+        classifier, "load", lambda dataset: classifier.Classifier(model=None, accuracy=0.1)
+    )
+    content = evaluation.evaluate(run, Options(only=("generate",)))
+    section = content["stages"]["generate"]
+    assert "no more than the largest class" in section["skipped"]["quality of the samples"]
+    assert not section["tables"]
+
+
+def _coloured(dataset: data.Dataset, count: int, height: int, width: int) -> np.ndarray:
+    """Digits in colours of their own: the middle of each, or with a margin."""
+    images = np.pad(dataset.train.images[:count], ((0, 0), (10, 10), (10, 10), (0, 0)))
+    top, left = (48 - height) // 2, (48 - width) // 2
+    colours = np.random.default_rng(0).random((count, 1, 1, 3)) * 0.7 + 0.3
+    return (images[:, top : top + height, left : left + width] * colours).astype("uint8")
+
+
+def test_colours_without_labels(dataset, own_cache, tmp_path):
+    np.save(tmp_path / "colours.npy", _coloured(dataset, 300, 20, 14))
+    keras_ae.train(
+        "vae-baseline",
+        tmp_path / "run",
+        images=str(tmp_path / "colours.npy"),
+        latent_dim=2,
+        epochs=1,
+    )
+    content = keras_ae.evaluate(tmp_path / "run", nll_samples=5)
+    stages = content["stages"]
+    without = "the images have no labels"
+    assert stages["reconstruct"]["skipped"] == {"errors by class": without}
+    assert stages["generate"]["skipped"] == {"quality of the samples": without}
+    assert stages["latent"]["skipped"] == {"labels of the neighbours": without}
+    rows = stages["latent"]["tables"]["labels"]["rows"]
+    assert all("neighbour_accuracy" not in row for row in rows.values())
+    assert (
+        stages["elbo"]["tables"]["bounds"]["rows"]["grey_first"]["images"]
+        == content["run"]["test_images"]
+    )
+    assert "generate_plane.png" in stages["generate"]["figures"]
+    page = Run(tmp_path / "run").evaluation_report.read_text(encoding="utf-8")
+    assert "20x14 pixels in colour and no labels" in page
+    with (tmp_path / "run/evaluation/scores.csv").open(newline="") as file:
+        assert {row["label"] for row in csv.DictReader(file)} == {""}
+
+
+def test_large_images_do_without_pca_and_are_measured(dataset, own_cache, tmp_path):
+    np.save(tmp_path / "large.npy", _coloured(dataset, 60, 40, 36))
+    arguments = {"images": str(tmp_path / "large.npy"), "latent_dim": 2, "epochs": 1}
+    trained = keras_ae.train("dense", tmp_path / "run", **arguments)
+    assert "pca_mse" not in trained["test"]
+    assert np.isfinite(trained["test"]["mean_image_mse"])
+    only = ("reconstruct", "denoise", "anomaly", "latent")
+    other = tmp_path / "others.npy"
+    np.save(other, 255 - _coloured(dataset, 50, 40, 36))
+    stages = keras_ae.evaluate(tmp_path / "run", only=only, ood=other)["stages"]
+    for name, part in zip(only, ("PCA", "PCA and the affine filter", "PCA", "PCA"), strict=True):
+        assert "up to 4,096 of them, and these images have 4,320" in stages[name]["skipped"][part]
+    assert list(stages["reconstruct"]["tables"]["overall"]["rows"]) == [
+        "model", "mean_image", "floor",
+    ]  # fmt: skip
+    separation = stages["anomaly"]["tables"]["separation"]["rows"]
+    assert separation["brightness"]["auroc"] == 1
+    assert "pca" not in separation
+
+
+def test_more_latents_than_images_or_pixels(small, tmp_path, own_cache):
+    images = small.read_settings()["images"]
+    arguments = {"images": images, "epochs": 1, "train_images": 40, "latent_dim": 70}
+    keras_ae.train("dense", tmp_path / "run", **arguments)
+    stages = keras_ae.evaluate(tmp_path / "run", only=("reconstruct", "latent"))["stages"]
+    assert stages["latent"]["tables"]["labels"]["rows"]["pca"]["latent_dim"] == 40
+    assert "PCA has 40 components" in stages["reconstruct"]["tables"]["overall"]["caption"]
+
+
+def test_pictures_that_have_moved_are_named(small, tmp_path):
+    run = _copy(small, tmp_path)
+    moved = shutil.copy(run.read_settings()["images"], tmp_path / "elsewhere.npz")
+    _edit(run, lambda config: config["settings"].update(images=str(tmp_path / "gone.npz")))
+    assert evaluate.main([str(run.directory), "--only", "interpolate"]) == 2
+    flags = ["--only", "interpolate", "--images", str(moved)]
+    assert evaluate.main([str(run.directory), *flags]) == 0
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_mosaics_join_images_of_any_shape(channels):
+    images = np.linspace(0, 1, 12, dtype="float32").reshape(12, 1, 1, 1)
+    images = np.broadcast_to(images, (12, 9, 5, channels))
+    (drawn,) = figures.image_grid(images).axes[0].get_images()
+    pixels = np.ma.filled(drawn.get_array(), np.nan)
+    assert pixels.shape[:2] == (2 * 9 + 1, 10 * 5 + 9)
+    np.testing.assert_allclose(pixels[0, 0], 0)
+    np.testing.assert_allclose(pixels[-1, 6 + 4], 1)
+    # Where there is no image the page shows: NaN in grey, white in colour.
+    blank = pixels[-1, -1]
+    assert np.isnan(blank) if channels == 1 else (blank == 1).all()
 
 
 class _Page(html.parser.HTMLParser):
@@ -583,6 +770,7 @@ def small_mnist(dataset, tmp_path, monkeypatch) -> data.Dataset:
     """Enough of MNIST for a quick classifier, with an empty cache."""
     monkeypatch.setattr(data, "cache_directory", lambda name: tmp_path)
     monkeypatch.setattr(classifier, "EPOCHS", 1)
+    monkeypatch.setattr(classifier, "STEPS", 0)
     return dataclasses.replace(dataset, train=dataset.train[:2000], test=dataset.test[:1000])
 
 

@@ -9,7 +9,7 @@ import skimage.metrics
 from sklearn.linear_model import LinearRegression
 
 from keras_ae import data, metrics
-from keras_ae.references import PCA, AffineFilter
+from keras_ae.references import PCA, AffineFilter, too_large
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,41 @@ def test_structural_similarity_agrees_with_scikit_image(digits, blurred):
     assert np.std(expected) > 0.05
     np.testing.assert_allclose(metrics.structural_similarity(digits, blurred), expected, atol=1e-4)
     np.testing.assert_allclose(metrics.structural_similarity(digits, digits), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(("side", "window"), [(8, 7), (9, 9), (10, 9), (11, 11), (20, 11)])
+def test_structural_similarity_of_small_and_coloured_images(digits, blurred, side, window):
+    # Three digits as the colours of one picture, whose middle is taken.
+    some, others = (
+        np.concatenate(np.split(images[:60], 3), axis=-1)[:, 14 - side // 2 :][:, :side, 5:25]
+        for images in (digits, blurred)
+    )
+    weights = scipy.stats.norm.pdf(np.arange(window) - window // 2, scale=1.5)
+    weights = np.outer(weights, weights) / weights.sum() ** 2
+
+    def mean(values):  # Of every window that lies inside.
+        values = np.lib.stride_tricks.sliding_window_view(values, (window, window), axis=(1, 2))
+        return np.sum(values.astype("float64") * weights, axis=(-1, -2))
+
+    a, b, c1, c2 = mean(some), mean(others), 0.01**2, 0.03**2
+    covariance = mean(some * others) - a * b
+    variances = mean(some**2) - a**2 + mean(others**2) - b**2
+    maps = (2 * a * b + c1) * (2 * covariance + c2) / ((a**2 + b**2 + c1) * (variances + c2))
+    expected = maps.mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(metrics.structural_similarity(some, others), expected, atol=1e-4)
+
+
+def test_pca_has_no_more_components_than_images_or_pixels(digits):
+    few, narrow = PCA.fit(digits[:20]), PCA.fit(digits[:, 10:14, 10:14])
+    assert len(few.components) == len(few.variances) == 20
+    assert len(narrow.components) == 16
+    np.testing.assert_allclose(few.reconstruct(digits[:20], 30), digits[:20], atol=1e-4)
+    assert few.sample(5, 30, seed=0).shape == (5, 784)
+
+
+def test_size_up_to_which_pca_is_fitted():
+    assert too_large((64, 64, 1)) is None
+    assert "up to 4,096 of them, and these images have 4,160" in too_large((64, 65, 1))
 
 
 def test_cross_entropy_agrees_with_keras(digits, blurred):

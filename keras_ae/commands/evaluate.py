@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import sys
 from collections.abc import Sequence
 
@@ -104,12 +105,14 @@ def _evaluate(options: dict) -> None:
         from keras_ae.evaluation import evaluate, report, scoring
         from keras_ae.training import devices
     devices.use_device(device)
-    # Notes about pictures are no scores.
-    with contextlib.redirect_stdout(sys.stdout if chosen.score is None else sys.stderr):
-        content = evaluate.evaluate(run, chosen)
     if chosen.score is not None:
+        # Programs read the scores, so that they are alone on stdout.
+        with contextlib.redirect_stdout(io.StringIO()) as notes:
+            content = evaluate.evaluate(run, chosen)
         print("\n".join(map("\t".join, scoring.rows(content))))
-        print(scoring.remark(content), f"saved to {run.scored}", sep="\n", file=sys.stderr)
+        notes = f"{notes.getvalue()}{scoring.remark(content)}\nsaved to {run.scored}"
+        print(notes, file=sys.stderr)
         return
+    content = evaluate.evaluate(run, chosen)
     print(report.text(content, chosen.only))
     print(f"saved to {run.evaluation_report}")
