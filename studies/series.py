@@ -10,6 +10,7 @@ and is not begun where it is measured.
 """
 
 import contextlib
+import dataclasses
 import io
 import multiprocessing
 import os
@@ -78,22 +79,22 @@ def train(
         here = None if scheduler else interrupts
         while True:
             waiting, failures, progress = [], [], False
-            # Rules of claims are functions, which no other process can be sent. Small arguments
-            # stay with their task; Dask would keep one copy of larger ones, on one worker.
             tasks = [
-                joblib.delayed(_work)(
-                    run, files, study.draws_images_of(run), keep_runs, commit, here, slots() > 1
-                )
+                _Task(run, files, study.draws_images_of(run), keep_runs, commit, hint, slots() > 1)
                 for run in study.missing(files.read())
             ]
-            for run, answer in _unordered(tasks):
+            # Workers that come later get something to do, too, and no task waits for another.
+            together = joblib.Parallel(
+                pre_dispatch="all", batch_size=1, return_as="generator_unordered"
+            )
+            for run, answer in together(joblib.delayed(_work)(task, here) for task in tasks):
                 if answer is True:
                     progress, latest = True, time.monotonic()
-                    _tell(study, run, files.read(), before, slots(), latest - began)
-                elif isinstance(answer, Exception):
-                    failures.append(answer)
-                else:
+                    _tell(study, run, before, files.read(), slots(), latest - began)
+                elif answer is None or answer is False:
                     waiting.append(run)
+                else:
+                    failures.append(answer)
             interrupts.check()
             if failures and not progress:
                 raise failures[0]
@@ -106,10 +107,17 @@ def train(
                 time.sleep(1)
 
 
-def _unordered(tasks: list) -> Iterator[tuple[PlannedRun, bool | Exception | None]]:
-    """Yields what becomes of tasks, each as soon as it is done."""
-    # Workers that come later get something to do, too, and no task waits for another.
-    return joblib.Parallel(pre_dispatch="all", batch_size=1, return_as="generator_unordered")(tasks)
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    # Rules of claims are functions, which no other process can be sent. All this is small: Dask
+    # would keep one copy of what is large, and lose it with its worker.
+    run: PlannedRun
+    files: StudyFiles
+    with_images: bool
+    keep_runs: bool
+    commit: str | None
+    hint: str
+    quiet: bool
 
 
 @contextlib.contextmanager
@@ -121,31 +129,23 @@ def _backend(
         with joblib.parallel_config(backend="threading", n_jobs=workers):
             yield lambda: workers
         return
-    try:
-        import distributed
-    except ImportError as error:
-        raise BadRequest(
-            "`scheduler`: expected an installed Dask (pip install -r studies/requirements.txt), "
-            f"received: {error}"
-        ) from error
-    try:
-        client = distributed.Client(scheduler, timeout=CONNECTING, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
-        raise BadRequest(
-            f"`scheduler`: expected the address of a Dask scheduler, received {scheduler}: {error}"
-        ) from error
 
     def stop(number: int, _) -> None:
         # What the workers have begun, they finish and measure.
         name = signal.Signals(number).name
         raise Interrupted(f"stopped by {name}; {interrupts.hint}", number)
 
-    with client:
+    with contextlib.ExitStack() as stack:
         try:
+            import distributed
+
+            client = distributed.Client(scheduler, timeout=CONNECTING, set_as_default=False)
+            stack.enter_context(client)
             client.wait_for_workers(1, timeout=CONNECTING)
-        except TimeoutError as error:
+        except (ImportError, OSError, ValueError, TypeError) as error:
             raise BadRequest(
-                f"`scheduler`: expected workers at {scheduler}, received none in {CONNECTING} s"
+                "`scheduler`: expected Dask (pip install -r studies/requirements.txt) and the "
+                f"address of a scheduler with workers, received {scheduler}: {error}"
             ) from error
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
@@ -153,35 +153,26 @@ def _backend(
             with joblib.parallel_config(backend="dask", client=client):
                 yield lambda: max(1, sum(client.ncores().values()))
         except (distributed.KilledWorker, distributed.client.FutureCancelledError) as error:
-            raise RunFailed(f"{error}; {interrupts.hint}".replace("\n", " ")) from error
+            raise RunFailed(f"{error}; {interrupts.hint}") from error
 
 
-def _work(
-    run: PlannedRun,
-    files: StudyFiles,
-    with_images: bool,
-    keep_runs: bool,
-    commit: str | None,
-    interrupts: Interrupts | None,
-    quiet: bool,
-) -> tuple[PlannedRun, bool | Exception | None]:
+def _work(task: _Task, interrupts: Interrupts | None) -> tuple[PlannedRun, bool | Exception | None]:
     """Waits for a process that trains and measures a run.
 
     Returns:
         The run, and whether it is measured now: if not, another process works on it. Or the error
         of the process, or nothing if it was interrupted.
     """
-    interrupts = interrupts or Interrupts("")  # A Dask worker looks after its own signals.
+    interrupts = interrupts or Interrupts(task.hint)  # A Dask worker has its own handlers.
     if interrupts.received is not None:
-        return run, None
+        return task.run, None
     if multiprocessing.current_process().daemon:
-        return run, BadRequest(
+        return task.run, BadRequest(
             "expected a Dask worker that may start processes, received a daemon: start workers "
             "with DASK_DISTRIBUTED__WORKER__DAEMON=False"
         )
     receiver, sender = _processes.Pipe(duplex=False)
-    arguments = (sender, interrupts.hint, run, files, with_images, keep_runs, commit, quiet)
-    process = _processes.Process(target=_answer, args=arguments)
+    process = _processes.Process(target=_answer, args=(sender, task))
     process.start()
     sender.close()
     told = False
@@ -191,42 +182,34 @@ def _work(
             os.kill(process.pid, interrupts.received)
             told = True
     try:
-        return run, receiver.recv()
+        return task.run, receiver.recv()
     except EOFError:
-        return run, RunFailed(
-            f"{run.name}: expected its process to end by itself, received exit status "
-            f"{process.exitcode}"
+        return task.run, RunFailed(
+            f"{task.run.name}: expected its process to end by itself, received exit status "
+            f"{process.exitcode}; {task.hint}"
         )
 
 
-def _answer(
-    sender,
-    hint: str,
-    run: PlannedRun,
-    files: StudyFiles,
-    with_images: bool,
-    keep_runs: bool,
-    commit: str | None,
-    quiet: bool,
-) -> None:
+def _answer(sender, task: _Task) -> None:
     from studies.run import COMMIT, train_and_measure
 
     # Signals of the terminal go to the first process, which passes them on.
     os.setsid()
+    run, files = task.run, task.files
     answer: bool | Exception | None = True
     try:
-        if commit != COMMIT:
+        if task.commit != COMMIT:
             raise BadRequest(
-                f"expected the code of commit {commit} on {os.uname().nodename}, received {COMMIT}"
+                f"expected commit {task.commit} on {os.uname().nodename}, received {COMMIT}"
             )
-        with Interrupts(hint) as interrupts, locked(files.lock_of(run.name), wait=False):
+        with Interrupts(task.hint) as interrupts, locked(files.lock_of(run.name), wait=False):
             threading.Thread(target=_stop_with_parent, args=(interrupts,), daemon=True).start()
             # Another process may have measured it since.
             if not run.is_measured(files.read()):
                 print(f"run {run.name}", flush=True)
                 # Epochs of several runs would be mixed.
-                with contextlib.redirect_stdout(io.StringIO() if quiet else sys.stdout):
-                    train_and_measure(run, files, with_images, keep_runs, interrupts)
+                with contextlib.redirect_stdout(io.StringIO() if task.quiet else sys.stdout):
+                    train_and_measure(run, files, task.with_images, task.keep_runs, interrupts)
     except BlockingIOError:
         answer = False
     except Interrupted:
@@ -247,26 +230,21 @@ def _stop_with_parent(interrupts: Interrupts) -> None:
 def _tell(
     study: Study,
     run: PlannedRun,
-    measurements: Mapping[str, dict],
     before: Mapping[str, dict],
+    now: Mapping[str, dict],
     slots: int,
     elapsed: float,
 ) -> None:
     """Prints that a run is measured, and the time left for the work of all commands."""
-    took: dict[str, list[float]] = {}
-    done = 0.0  # Seconds of work since this command began, also of other commands.
-    for name, measurement in measurements.items():
-        seconds = measurement["seconds"] + measurement["measuring_seconds"]
-        took.setdefault(measurement["variant"], []).append(seconds)
-        done += seconds if measurement != before.get(name) else 0
-    everything = [seconds for values in took.values() for seconds in values]
-    missing = study.missing(measurements)
-    work = sum(statistics.fmean(took.get(one.variant, everything)) for one in missing)
-    left = time.strftime("%H:%M:%S", time.gmtime(work / max(slots, done / elapsed)))
-    measurement = measurements[run.name]
-    seconds = measurement["seconds"] + measurement["measuring_seconds"]
-    print(
-        f"measured {run.name} in {seconds:.0f} s, {len(study.runs) - len(missing)} of "
-        f"{len(study.runs)}, study left {left}",
-        flush=True,
-    )
+    took = {name: one["seconds"] + one["measuring_seconds"] for name, one in now.items()}
+    by_variant: dict[str, list[float]] = {}
+    for name, seconds in took.items():
+        by_variant.setdefault(now[name]["variant"], []).append(seconds)
+    missing = study.missing(now)
+    everything = list(took.values())
+    work = sum(statistics.fmean(by_variant.get(one.variant, everything)) for one in missing)
+    # Seconds of work in a second, also of other commands.
+    pace = sum(seconds for name, seconds in took.items() if now[name] != before.get(name)) / elapsed
+    left = time.strftime("%H:%M:%S", time.gmtime(work / max(slots, pace)))
+    done = f"{len(study.runs) - len(missing)} of {len(study.runs)}"
+    print(f"measured {run.name} in {took[run.name]:.0f} s, {done}, study left {left}", flush=True)
