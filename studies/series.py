@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 
 import joblib
 
@@ -70,7 +70,7 @@ def train(
         Interrupted: If SIGINT or SIGTERM came; the same call resumes.
     """
     if workers < 1:
-        raise BadRequest(f"`workers`: expected 1 or more, received {workers}")
+        raise BadRequest(f"expected 1 or more workers, received {workers}")
     hint = f"resume with: python -m studies train {study.name}"
     commit = revision.commit(paths=CODE)
     began = latest = time.monotonic()
@@ -80,14 +80,14 @@ def train(
         while True:
             waiting, failures, progress = [], [], False
             tasks = [
-                _Task(run, files, study.draws_images_of(run), keep_runs, commit, hint, slots() > 1)
+                Task(run, files, study.draws_images_of(run), keep_runs, commit, hint, slots() > 1)
                 for run in study.missing(files.read())
             ]
             # Workers that come later get something to do, too, and no task waits for another.
             together = joblib.Parallel(
                 pre_dispatch="all", batch_size=1, return_as="generator_unordered"
             )
-            for run, answer in together(joblib.delayed(_work)(task, here) for task in tasks):
+            for run, answer in together(joblib.delayed(work)(task, here) for task in tasks):
                 if answer is True:
                     progress, latest = True, time.monotonic()
                     _tell(study, run, before, files.read(), slots(), latest - began)
@@ -108,9 +108,13 @@ def train(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Task:
-    # Rules of claims are functions, which no other process can be sent. All this is small: Dask
-    # would keep one copy of what is large, and lose it with its worker.
+class Task:
+    """A run to train and to measure, for any process that sees the files and has the commit.
+
+    Rules of claims are functions, which no other process can be sent. All this is small: Dask would
+    keep one copy of what is large, and lose it with its worker.
+    """
+
     run: PlannedRun
     files: StudyFiles
     with_images: bool
@@ -144,7 +148,7 @@ def _backend(
             client.wait_for_workers(1, timeout=CONNECTING)
         except (ImportError, OSError, ValueError, TypeError) as error:
             raise BadRequest(
-                "`scheduler`: expected Dask (pip install -r studies/requirements.txt) and the "
+                "expected Dask (pip install -r studies/requirements.txt) and the "
                 f"address of a scheduler with workers, received {scheduler}: {error}"
             ) from error
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -156,7 +160,7 @@ def _backend(
             raise RunFailed(f"{error}; {interrupts.hint}") from error
 
 
-def _work(task: _Task, interrupts: Interrupts | None) -> tuple[PlannedRun, bool | Exception | None]:
+def work(task: Task, interrupts: Interrupts | None) -> tuple[PlannedRun, bool | Exception | None]:
     """Waits for a process that trains and measures a run.
 
     Returns:
@@ -171,18 +175,18 @@ def _work(task: _Task, interrupts: Interrupts | None) -> tuple[PlannedRun, bool 
             "expected a Dask worker that may start processes, received a daemon: start workers "
             "with DASK_DISTRIBUTED__WORKER__DAEMON=False"
         )
-    receiver, sender = _processes.Pipe(duplex=False)
-    process = _processes.Process(target=_answer, args=(sender, task))
+    ours, its = _processes.Pipe()
+    process = _processes.Process(target=_answer, args=(its, task))
     process.start()
-    sender.close()
+    its.close()
     told = False
     while process.is_alive():
         process.join(0.1)
         if interrupts.received is not None and not told:
-            os.kill(process.pid, interrupts.received)
+            ours.send("stop")
             told = True
     try:
-        return task.run, receiver.recv()
+        return task.run, ours.recv()
     except EOFError:
         return task.run, RunFailed(
             f"{task.run.name}: expected its process to end by itself, received exit status "
@@ -190,10 +194,10 @@ def _work(task: _Task, interrupts: Interrupts | None) -> tuple[PlannedRun, bool 
         )
 
 
-def _answer(sender, task: _Task) -> None:
+def _answer(parent: Connection, task: Task) -> None:
     from studies.run import COMMIT, train_and_measure
 
-    # Signals of the terminal go to the first process, which passes them on.
+    # Signals of the terminal go to the first process, which tells the others.
     os.setsid()
     run, files = task.run, task.files
     answer: bool | Exception | None = True
@@ -203,7 +207,8 @@ def _answer(sender, task: _Task) -> None:
                 f"expected commit {task.commit} on {os.uname().nodename}, received {COMMIT}"
             )
         with Interrupts(task.hint) as interrupts, locked(files.lock_of(run.name), wait=False):
-            threading.Thread(target=_stop_with_parent, args=(interrupts,), daemon=True).start()
+            arguments = (parent, interrupts)
+            threading.Thread(target=_stop_with_parent, args=arguments, daemon=True).start()
             # Another process may have measured it since.
             if not run.is_measured(files.read()):
                 print(f"run {run.name}", flush=True)
@@ -216,13 +221,14 @@ def _answer(sender, task: _Task) -> None:
         answer = None  # The first process knows.
     except (BadRequest, RunFailed, OSError) as error:
         answer = error
-    with contextlib.suppress(BrokenPipeError):
-        sender.send(answer)
+    with contextlib.suppress(OSError):  # Nobody waits any more.
+        parent.send(answer)
 
 
-def _stop_with_parent(interrupts: Interrupts) -> None:
-    """Saves a checkpoint and stops when nobody waits for this process any more."""
-    wait([multiprocessing.parent_process().sentinel])
+def _stop_with_parent(parent: Connection, interrupts: Interrupts) -> None:
+    """Saves a checkpoint and stops when told to, or when nobody waits for this process any more."""
+    wait([parent, multiprocessing.parent_process().sentinel])
+    # A cluster may have sent its signal to all processes, and a second one would be too many.
     if interrupts.received is None:
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -62,7 +62,7 @@ def tiny() -> Study:
 def start(directory: Path, *arguments: str) -> subprocess.Popen:
     """Starts `python -m studies train tiny` in a directory."""
     command = [sys.executable, "-c", PROGRAM, *arguments]
-    return _start(command, directory, f"train{len(list(directory.glob('train*')))}.log")
+    return _start(command, directory, "train.log")
 
 
 def _start(command: list[str], directory: Path, log: str) -> subprocess.Popen:
@@ -115,6 +115,14 @@ def cluster(directory: Path, workers: int = 2) -> Iterator[Cluster]:
         found.stop()
 
 
+def finish(command: subprocess.Popen, directory: Path) -> str:
+    """Returns what a command printed when it has ended without an error."""
+    status = command.wait(500)
+    log = (directory / "train.log").read_text()
+    assert status == 0, log
+    return log
+
+
 def results(files: StudyFiles) -> dict[str, tuple]:
     """Returns what does not depend on the time."""
     return {
@@ -122,14 +130,13 @@ def results(files: StudyFiles) -> dict[str, tuple]:
     }
 
 
-def whole(directory: Path) -> dict[str, tuple]:
+def left_alone(directory: Path) -> dict[str, tuple]:
     """Returns the results of a study that is trained on this machine and left alone."""
-    command = start(directory)
-    assert command.wait(500) == 0, (directory / "train0.log").read_text()
+    finish(start(directory), directory)
     return results(StudyFiles("tiny", directory / "studies"))
 
 
-def follow(
+def train_and_kill(
     directory: Path, found: Cluster, kills: int, draws: random.Random
 ) -> tuple[int, dict[str, tuple]]:
     """Trains a study on a cluster, and kills workers while they train.
@@ -154,8 +161,7 @@ def follow(
             found.add_worker()
             killed, pause = killed + 1, None
         time.sleep(0.05)
-    log = max(directory.glob("train*.log")).read_text()
-    assert command.returncode == 0, log
+    log = finish(command, directory)
     for run in tiny().runs:
         assert log.count(f"measured {run.name} in") == 1, log
     assert not files.runs.exists()
@@ -171,7 +177,7 @@ def main() -> None:
     draws = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
-        expected = whole(place / "whole")
+        expected = left_alone(place / "whole")
         print(f"{len(expected)} runs on this machine, left alone", flush=True)
         with cluster(place / "cluster") as found:
             killed = 0
@@ -179,7 +185,9 @@ def main() -> None:
                 if killed >= options.kills:
                     break
                 directory = place / f"study{number}"
-                more, received = follow(directory, found, min(3, options.kills - killed), draws)
+                more, received = train_and_kill(
+                    directory, found, min(3, options.kills - killed), draws
+                )
                 killed += more
                 assert received == expected, f"{directory} has other results"
                 print(f"{killed} workers killed: each run measured once, same bits", flush=True)

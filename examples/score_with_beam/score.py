@@ -227,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
     parser = argparse.ArgumentParser(
         prog="score.py", description=__doc__.splitlines()[0], allow_abbrev=False,
-        epilog="All other flags go to Beam, as --runner. It passes over those that it does not know.",
+        epilog="All other flags, such as --runner, go to Beam, which passes over unknown ones.",
     )  # fmt: skip
     parser.add_argument("--model", required=True, help="directory of the SavedModel")
     parser.add_argument("--records", required=True, help="pattern of files, as 'records/*'")
