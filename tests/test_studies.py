@@ -370,7 +370,7 @@ def test_a_worker_has_the_commit_of_the_command(finished, tmp_path):
 )
 def test_workers_that_cannot_be_are_refused(workers, message, tmp_path, monkeypatch):
     monkeypatch.setattr(series, "CONNECTING", 1)
-    with pytest.raises(BadRequest, match="^expected .*" + re.escape(message)):
+    with pytest.raises(BadRequest, match=re.escape(message)):
         series.train(tiny(), StudyFiles("tiny", tmp_path), **workers)
     assert list(tmp_path.iterdir()) == []
 
