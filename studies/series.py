@@ -75,7 +75,7 @@ def train(
     commit = revision.commit(paths=CODE)
     began = latest = time.monotonic()
     before = files.read()
-    with Interrupts(hint) as interrupts, _backend(workers, scheduler, interrupts) as slots:
+    with Interrupts(hint) as interrupts, _backend(workers, scheduler, hint) as slots:
         here = None if scheduler else interrupts
         while True:
             waiting, failures, progress = [], [], False
@@ -84,10 +84,9 @@ def train(
                 for run in study.missing(files.read())
             ]
             # Workers that come later get something to do, too, and no task waits for another.
-            together = joblib.Parallel(
-                pre_dispatch="all", batch_size=1, return_as="generator_unordered"
-            )
-            for run, answer in together(joblib.delayed(work)(task, here) for task in tasks):
+            options = {"pre_dispatch": "all", "batch_size": 1, "return_as": "generator_unordered"}
+            calls = (joblib.delayed(work)(task, here) for task in tasks)
+            for run, answer in joblib.Parallel(**options)(calls):
                 if answer is True:
                     progress, latest = True, time.monotonic()
                     _tell(study, run, before, files.read(), slots(), latest - began)
@@ -125,9 +124,7 @@ class Task:
 
 
 @contextlib.contextmanager
-def _backend(
-    workers: int, scheduler: str | None, interrupts: Interrupts
-) -> Iterator[Callable[[], int]]:
+def _backend(workers: int, scheduler: str | None, hint: str) -> Iterator[Callable[[], int]]:
     """Has joblib hand out tasks to threads or to Dask, and gives how many it does at once."""
     if scheduler is None:
         with joblib.parallel_config(backend="threading", n_jobs=workers):
@@ -136,8 +133,7 @@ def _backend(
 
     def stop(number: int, _) -> None:
         # What the workers have begun, they finish and measure.
-        name = signal.Signals(number).name
-        raise Interrupted(f"stopped by {name}; {interrupts.hint}", number)
+        raise Interrupted(f"stopped by {signal.Signals(number).name}; {hint}", number)
 
     with contextlib.ExitStack() as stack:
         try:
@@ -157,7 +153,7 @@ def _backend(
             with joblib.parallel_config(backend="dask", client=client):
                 yield lambda: max(1, sum(client.ncores().values()))
         except (distributed.KilledWorker, distributed.client.FutureCancelledError) as error:
-            raise RunFailed(f"{error}; {interrupts.hint}") from error
+            raise RunFailed(f"{error}; {hint}") from error
 
 
 def work(task: Task, interrupts: Interrupts | None) -> tuple[PlannedRun, bool | Exception | None]:
