@@ -151,6 +151,8 @@ def _backend(workers: int, scheduler: str | None, hint: str) -> Iterator[Callabl
             signal.signal(number, stop)
         try:
             with joblib.parallel_config(backend="dask", client=client):
+                # For one worker, joblib would train here instead.
+                joblib.parallel.get_active_backend()[0].effective_n_jobs = lambda n_jobs: 2
                 yield lambda: max(1, sum(client.ncores().values()))
         except (distributed.KilledWorker, distributed.client.FutureCancelledError) as error:
             raise RunFailed(f"{error}; {hint}") from error

@@ -162,6 +162,7 @@ def train_and_kill(
             killed, pause = killed + 1, None
         time.sleep(0.05)
     log = finish(command, directory)
+    assert "epoch 1/" not in log, "the command trained by itself"
     for run in tiny().runs:
         assert log.count(f"measured {run.name} in") == 1, log
     assert not files.runs.exists()

@@ -341,7 +341,7 @@ def test_a_run_stops_when_nobody_waits_for_it(tmp_path):
 
 def test_a_killed_worker_of_a_cluster_is_made_up_for(left_alone, tmp_path):
     pytest.importorskip("distributed", reason="needs Dask: studies/requirements.txt")
-    with kill_workers.cluster(tmp_path / "cluster") as cluster:
+    with kill_workers.cluster(tmp_path / "cluster", workers=1) as cluster:
         killed, received = kill_workers.train_and_kill(tmp_path, cluster, 1, random.Random(0))
     assert killed == 1
     assert received == left_alone
