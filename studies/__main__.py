@@ -7,7 +7,7 @@ from keras_ae.commands import program
 from keras_ae.errors import BadRequest
 from keras_ae.files import check_writable, write_text
 from studies import catalogue, results, series, tables
-from studies.store import StudyFiles, clean_commit
+from studies.store import ROOT, StudyFiles, clean_commit
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +34,13 @@ def _parser() -> program.Parser:
     train.add_argument(
         "--keep-runs", action="store_true", help="keep the run directories when they are measured"
     )
+    places = train.add_mutually_exclusive_group()
+    places.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="runs at once on this machine"
+    )
+    places.add_argument(
+        "--scheduler", metavar="ADDRESS", help="train on the workers of this Dask scheduler"
+    )
     command("report", _report, "write tables and figure of a study from its measurements")
     command("results", _results, "write verdicts and numbers into RESULTS.md and the studies' "
             "pages", with_study=False)  # fmt: skip
@@ -41,15 +48,16 @@ def _parser() -> program.Parser:
     return parser
 
 
-def _train(name: str, keep_runs: bool) -> None:
+def _train(name: str, keep_runs: bool, workers: int, scheduler: str | None) -> None:
     study = catalogue.get(name)
-    files = StudyFiles(study.name)
+    # Workers of a cluster may have been started elsewhere.
+    files = StudyFiles(study.name, ROOT.absolute() if scheduler else ROOT)
     check_writable(files.directory)
     if study.missing(files.read()):
         clean_commit()
-        waiting = series.train(study, files, keep_runs)
+        waiting = series.train(study, files, keep_runs, workers, scheduler)
         if waiting:
-            print(f"other processes still work on {', '.join(run.name for run in waiting)}")
+            print(f"other commands still work on {', '.join(run.name for run in waiting)}")
             return
     print(
         f"all {len(study.runs)} runs of {study.name} are measured in {files.measurements}; "

@@ -2,9 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
-
-import numpy as np
+from collections.abc import Mapping
 
 from keras_ae import revision
 from keras_ae.commands.program import quiet_tensorflow
@@ -33,7 +31,6 @@ PACKAGE_COMMIT = revision.commit()
 
 def train_and_measure(
     planned: PlannedRun,
-    all_planned: Sequence[PlannedRun],
     files: StudyFiles,
     with_images: bool,
     keep_runs: bool,
@@ -43,7 +40,6 @@ def train_and_measure(
 
     Args:
         planned: What to train and to measure.
-        all_planned: All runs of the study.
         files: Where measurements and runs are.
         with_images: Whether images for the figure are kept.
         keep_runs: Whether the run directory stays.
@@ -53,8 +49,6 @@ def train_and_measure(
         RunFailed: If something could not be written.
         Interrupted: If SIGINT or SIGTERM came; the same call resumes.
     """
-    done = len(all_planned) - len(_missing(all_planned, files.read()))
-    print(f"run {done + 1}/{len(all_planned)}: {planned.name}", flush=True)
     measurement = {
         "variant": planned.variant,
         "part": planned.part,
@@ -77,10 +71,6 @@ def train_and_measure(
     files.add(planned.name, measurement)
     if not keep_runs:
         remove(run.directory)
-    seconds_left = _seconds_left(all_planned, files.read())
-    left = time.strftime("%H:%M:%S", time.gmtime(seconds_left))
-    seconds = measurement["seconds"] + measurement["measuring_seconds"]
-    print(f"measured {planned.name} in {seconds:.0f} s, study left {left}", flush=True)
 
 
 def _train(recipe: Recipe, run: Run, hint: str) -> None:
@@ -118,18 +108,3 @@ def _rounded(curves: Mapping[str, list[float]]) -> dict[str, list[float]]:
         for name, values in curves.items()
         if name != "epoch"
     }
-
-
-def _missing(planned: Sequence[PlannedRun], measurements: Mapping[str, dict]) -> list[PlannedRun]:
-    return [run for run in planned if not run.is_measured(measurements)]
-
-
-def _seconds_left(planned: Sequence[PlannedRun], measurements: Mapping[str, dict]) -> float:
-    """Returns how long one process needs for the rest, by what runs of the variants took."""
-    took: dict[str, list[float]] = {}
-    for measurement in measurements.values():
-        seconds = measurement["seconds"] + measurement["measuring_seconds"]
-        took.setdefault(measurement["variant"], []).append(seconds)
-    everything = [seconds for values in took.values() for seconds in values]
-    missing = _missing(planned, measurements)
-    return sum(np.mean(took.get(run.variant, everything)) for run in missing)

@@ -6,11 +6,14 @@ import dataclasses
 import io
 import json
 import os
+import random
+import re
 import signal
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +32,7 @@ from studies.found import LEVEL, Found
 from studies.store import CODE, StudyFiles
 from studies.study import Claim, Curves, Dots, Images, Lines, Study, Table
 from studies.vocabulary import MSE, Quantity, Reference, check_numbers
+from tests import kill_workers
 from tests.conftest import PROJECT
 
 
@@ -303,6 +307,74 @@ def test_a_stopped_study_resumes_and_ends_as_if_it_had_not_been_stopped(tmp_path
     assert found["stopped"] == found["whole"]
 
 
+@pytest.fixture(scope="module")
+def left_alone(tmp_path_factory) -> dict[str, tuple]:
+    """What a study measures that one process at a time trains."""
+    return kill_workers.left_alone(tmp_path_factory.mktemp("alone"))
+
+
+def test_a_process_that_dies_takes_nothing_with_it(left_alone, tmp_path):
+    command = kill_workers.start(tmp_path, "--workers", "2")
+    files = StudyFiles("tiny", tmp_path / "studies")
+    first = files.run("dense-5-seed-0")
+    while not first.history.exists() and command.poll() is None:
+        time.sleep(0.05)
+    os.kill(int((first.directory / "lock").read_text()), signal.SIGKILL)
+    log = kill_workers.finish(command, tmp_path)
+    assert "study left 00:00:00" in log.splitlines()[-2]
+    assert kill_workers.results(files) == left_alone
+
+
+def test_a_run_stops_when_nobody_waits_for_it(tmp_path):
+    command = kill_workers.start(tmp_path)
+    run = StudyFiles("tiny", tmp_path / "studies").run("dense-5-seed-0")
+    while not run.history.exists() and command.poll() is None:
+        time.sleep(0.05)
+    process = int((run.directory / "lock").read_text())
+    command.kill()
+    command.wait()
+    while Path(f"/proc/{process}").exists():
+        time.sleep(0.05)
+    assert run.checkpoints.is_dir()
+    assert not run.metrics.exists()
+
+
+def test_a_killed_worker_of_a_cluster_is_made_up_for(left_alone, tmp_path):
+    pytest.importorskip("distributed", reason="needs Dask: studies/requirements.txt")
+    with kill_workers.cluster(tmp_path / "cluster", workers=1) as cluster:
+        killed, received = kill_workers.train_and_kill(tmp_path, cluster, 1, random.Random(0))
+    assert killed == 1
+    assert received == left_alone
+
+
+def test_a_worker_has_the_commit_of_the_command(finished, tmp_path):
+    study, _ = finished
+    files = StudyFiles("tiny", tmp_path)
+    task = series.Task(study.runs[0], files, False, False, "c0ffee", "hint", quiet=True)
+    run, error = series.work(task, None)
+    assert run == study.runs[0]
+    assert isinstance(error, BadRequest)
+    assert str(error).startswith("expected commit c0ffee on ")
+    assert str(error).endswith(f"received {revision.commit(paths=CODE)}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("workers", "message"),
+    [
+        ({"workers": 0}, "expected 1 or more workers, received 0"),
+        ({"scheduler": "127.0.0.1:1"}, "scheduler with workers, received 127.0.0.1:1: "),
+        ({"scheduler": ""}, "scheduler with workers, received : "),
+        ({"scheduler": "no://where"}, "scheduler with workers, received no://where: "),
+    ],
+)
+def test_workers_that_cannot_be_are_refused(workers, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(series, "CONNECTING", 1)
+    with pytest.raises(BadRequest, match=re.escape(message)):
+        series.train(tiny(), StudyFiles("tiny", tmp_path), **workers)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_table_has_mean_and_spread_of_the_seeds_and_all_rows(finished):
     study, files = finished
     measurements = files.read()
@@ -439,6 +511,8 @@ def test_answers_that_need_no_tensorflow_do_not_import_it(arguments, status, scr
         ("train", "the following arguments are required: NAME"),
         ("trian anomaly", "invalid choice: 'trian'"),
         ("train batchnorm", "did you mean 'batchnorm-rate'?"),
+        ("train dense-vs-conv --workers 2 --scheduler host:8786", "not allowed with argument"),
+        ("train dense-vs-conv --workers two", "invalid int value: 'two'"),
         ("train dense-vs-conv -e 3", "unrecognized arguments: -e 3"),
         ("report batchnorm", "did you mean 'batchnorm-rate'?"),
         ("report dense-vs-conv --keep-runs", "unrecognized arguments: --keep-runs"),
