@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 # Both cost the cube of the values of an image (height x width x channels) and the memory of their
-# square. On two busy cores with 10,000 images PCA took 2 s at 784 values, 36 s and 0.7 GB at 3,072
-# (32x32 in colour), 143 s and 1 GB at 4,096 (64x64 in grey); the filter, which an evaluation fits
-# six times, took 6 s, 26 s and 30 s. Larger images do without them.
-LARGEST_IMAGE = 4_096
+# square. On two busy cores with 10,000 images PCA took 2 s at 784 values, 36 s at 3,072 (32x32 in
+# colour) and 143 s at 4,096; the filter, which an evaluation fits six times, 6 s, 26 s and 30 s.
+LARGEST_IMAGE = 3_072
 
 
 def too_large(image_shape: Sequence[int]) -> str | None:

@@ -451,7 +451,7 @@ def test_large_images_do_without_pca_and_are_measured(dataset, own_cache, tmp_pa
     np.save(other, 255 - _coloured(dataset, 50, 40, 36))
     stages = keras_ae.evaluate(tmp_path / "run", only=only, ood=other)["stages"]
     for name, part in zip(only, ("PCA", "PCA and the affine filter", "PCA", "PCA"), strict=True):
-        assert "up to 4,096 of them, and these images have 4,320" in stages[name]["skipped"][part]
+        assert "up to 3,072 of them, and these images have 4,320" in stages[name]["skipped"][part]
     assert list(stages["reconstruct"]["tables"]["overall"]["rows"]) == [
         "model", "mean_image", "floor",
     ]  # fmt: skip
