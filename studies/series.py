@@ -144,18 +144,42 @@ def _backend(workers: int, scheduler: str | None, hint: str) -> Iterator[Callabl
             client.wait_for_workers(1, timeout=CONNECTING)
         except (ImportError, OSError, ValueError, TypeError) as error:
             raise BadRequest(
-                "expected Dask (pip install -r studies/requirements.txt) and the "
-                f"address of a scheduler with workers, received {scheduler}: {error}"
+                "expected Dask (pip install -r studies/requirements.txt) and the address of a "
+                f"scheduler with workers, received {scheduler}: {error}"
             ) from error
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
         try:
-            with joblib.parallel_config(backend="dask", client=client):
-                # For one worker, joblib would train here instead.
-                joblib.parallel.get_active_backend()[0].effective_n_jobs = lambda n_jobs: 2
+            with joblib.parallel_config(backend=_dask_backend(client)):
                 yield lambda: max(1, sum(client.ncores().values()))
-        except (distributed.KilledWorker, distributed.client.FutureCancelledError) as error:
-            raise RunFailed(f"{error}; {hint}") from error
+        except (BadRequest, RunFailed):
+            raise
+        except Exception as error:  # Whatever Dask says when it gives up, or is gone.
+            told = f"{type(error).__name__}: {error}"
+            raise RunFailed(f"{' '.join(told.split())}; {hint}") from error
+
+
+def _dask_backend(client) -> joblib.parallel.ParallelBackendBase:
+    from joblib._dask import DaskDistributedBackend
+
+    class Backend(DaskDistributedBackend):
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            return 2  # For one worker, joblib would train here instead.
+
+        def submit(self, func, callback=None):
+            # Of a task that Dask gave up joblib tells nobody, and would wait for ever.
+            future = super().submit(func, callback)
+            future.add_done_callback(
+                lambda done: callback(done.exception()) if done.exception() else None
+            )
+            return future
+
+        def retrieve_result_callback(self, out):
+            if isinstance(out, BaseException):
+                raise out
+            return super().retrieve_result_callback(out)
+
+    return Backend(client=client)
 
 
 def work(task: Task, interrupts: Interrupts | None) -> tuple[PlannedRun, bool | Exception | None]:
