@@ -178,15 +178,20 @@ def _form(images: np.ndarray) -> dict | None:
         return None
     sizes, centres, masses = [], [], []
     for side, axis in zip(ink.shape[1:], (2, 1), strict=True):
-        profile, places = ink.sum(axis=axis), np.arange(side)
+        profile, places = ink.sum(axis=axis), np.arange(side) + 0.5
         covered = ink.max(axis=axis) > INK
         first, last = covered.argmax(axis=1), side - 1 - covered[:, ::-1].argmax(axis=1)
         sizes.append(last - first + 1)
-        centres.append((first + last - side + 1) / 2)
-        masses.append(profile @ places / profile.sum(axis=1) - (side - 1) / 2)
-    by_mass = np.abs(masses).mean() < np.abs(centres).mean()
-    box = float(np.median(np.max(sizes, axis=0)))
-    return {"background": background, "box": box, "by_mass": bool(by_mass)}
+        centres.append((first + last + 1) / 2)
+        masses.append(profile @ places / profile.sum(axis=1))
+    # Whichever lies still is what the images were centred by.
+    by_mass = np.std(masses, axis=1).mean() < np.std(centres, axis=1).mean()
+    return {
+        "background": background,
+        "box": float(np.median(np.max(sizes, axis=0))),
+        "by_mass": bool(by_mass),
+        "centre": np.mean(masses if by_mass else centres, axis=1).tolist(),
+    }
 
 
 def _runtime() -> Iterator[str]:
