@@ -29,7 +29,7 @@ FIT_IMAGES = 5_000
 # A pixel that differs by more than this from the background shows something.
 INK = 0.1
 # Strengths of noise that the affine filter is fitted to. Each costs the page about a megabyte.
-FILTER_STDS = (0.2, 0.4)
+FILTER_STDS = (0.1, 0.3, 0.5)
 # The filter has the square of this in numbers.
 FILTER_VALUES = 1_024
 SIGNATURES = ("encode", "encode_distribution", "decode", "score")

@@ -46,7 +46,7 @@ async function judge(model, image) {
   const encoded = await model.encode(image);
   const reconstruction = await model.decode(encoded.latents);
   const [error, score] = [meanSquaredError(image, reconstruction), await model.score(image)];
-  return { ...encoded, reconstruction, error, score };
+  return { ...encoded, image, reconstruction, error, score };
 }
 
 // Runs every model on the drawing, and puts the point where the chosen model has it.
