@@ -16,6 +16,7 @@ from keras_ae.errors import BadRequest
 from keras_ae.explorer import MARK, PAGE, SCRIPTS, Target
 from keras_ae.loading import load_dataset, load_run
 from keras_ae.models import Autoencoder, VariationalAutoencoder
+from keras_ae.options import PERCENTILE
 from keras_ae.references import PCA, AffineFilter
 from keras_ae.runs import Run
 
@@ -223,6 +224,7 @@ def _page(scripts: dict[str, str], inline: bool) -> str:
         ("<!-- mark -->", MARK),
         ("<!-- style -->", style),
         ("<!-- version -->", (PAGE / "litert" / "VERSION").read_text("utf-8").strip()),
+        ("<!-- percentile -->", f"{PERCENTILE:g}"),
         ("<!-- licence -->", html.escape(licence)),
         ("<!-- scripts -->", "\n".join(tags)),
     ):

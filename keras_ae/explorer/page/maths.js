@@ -1,24 +1,13 @@
 "use strict";
 // Arithmetic on images and latents, all in one-dimensional arrays.
 
-function meanSquaredError(some, others) {
-  let sum = 0;
-  for (let i = 0; i < some.length; i++) sum += (some[i] - others[i]) ** 2;
-  return sum / some.length;
-}
-
-function dot(some, others) {
-  let sum = 0;
-  for (let i = 0; i < some.length; i++) sum += some[i] * others[i];
-  return sum;
-}
-
-// Returns start + factor * direction.
-function along(start, factor, direction) {
-  return start.map((value, i) => value + factor * direction[i]);
-}
-
+const dot = (some, others) => some.reduce((sum, value, i) => sum + value * others[i], 0);
+const meanSquaredError = (some, others) =>
+  some.reduce((sum, value, i) => sum + (value - others[i]) ** 2, 0) / some.length;
+const along = (start, factor, direction) => start.map((value, i) => value + factor * direction[i]);
 const row = (matrix, number, length) => matrix.subarray(number * length, (number + 1) * length);
+const clip = (value, low, high) => Math.min(high, Math.max(low, value));
+const randomSeed = () => Math.floor(Math.random() * 2 ** 31);
 
 // Returns a function that draws from a standard Gaussian: mulberry32, Box and Muller.
 function gaussian(seed) {
@@ -32,21 +21,16 @@ function gaussian(seed) {
   return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
 }
 
-const randomSeed = () => Math.floor(Math.random() * 2 ** 31);
-
 function addNoise(image, std, seed) {
   const draw = gaussian(seed);
-  return image.map((value) => Math.min(1, Math.max(0, value + std * draw())));
+  return image.map((value) => clip(value + std * draw(), 0, 1));
 }
 
-function linearPath(start, end, fraction) {
-  return start.map((value, i) => value + fraction * (end[i] - value));
-}
+const linearPath = (start, end, fraction) => start.map((value, i) => value + fraction * (end[i] - value));
 
 // Shoemake, 1985, https://doi.org/10.1145/325165.325242.
 function sphericalPath(start, end, fraction) {
-  const cosine = dot(start, end) / Math.sqrt(dot(start, start) * dot(end, end));
-  const angle = Math.acos(Math.min(1, Math.max(-1, cosine)));
+  const angle = Math.acos(clip(dot(start, end) / Math.sqrt(dot(start, start) * dot(end, end)), -1, 1));
   if (!(Math.sin(angle) > 1e-6)) return linearPath(start, end, fraction);
   const [left, right] = [Math.sin((1 - fraction) * angle), Math.sin(fraction * angle)];
   return start.map((value, i) => (left * value + right * end[i]) / Math.sin(angle));
@@ -61,26 +45,23 @@ function onAxis(model, latents, number) {
 // Draws latents from the prior, or from the Gaussian with the mean and covariance of training.
 function drawLatents(model, draw) {
   if (model.variational) return Float32Array.from({ length: model.units }, draw);
-  let latents = model.mean;
-  model.stds.forEach((std, i) => (latents = along(latents, std * draw(), row(model.axes, i, model.units))));
-  return latents;
+  return model.stds.reduce((latents, std, i) => along(latents, std * draw(), row(model.axes, i, model.units)), model.mean);
 }
+
+const latentsOf = (model, digit) => row(model.latents, digit, model.units);
 
 // Returns the numbers of the test images whose latents are nearest.
 function nearestImages(model, latents, count) {
-  const distances = Array.from({ length: about.digits }, (_, i) =>
-    meanSquaredError(latents, row(model.latents, i, model.units)));
+  const distances = Array.from({ length: about.digits }, (_, i) => meanSquaredError(latents, latentsOf(model, i)));
   return [...distances.keys()].sort((a, b) => distances[a] - distances[b]).slice(0, count);
 }
 
-// The affine filter: weights come as 16-bit integers with a unit.
-function applyFilter(filter, image) {
-  const { weights, noisy_mean, mean, unit } = filter;
+// The affine filter: its weights are 16-bit integers, to be multiplied by a unit.
+function applyFilter({ weights, noisy_mean, mean, unit }, image) {
   const sums = new Float64Array(mean.length);
   image.forEach((value, i) => {
     const centred = (value - noisy_mean[i]) * unit;
-    const from = i * mean.length;
-    for (let j = 0; j < mean.length; j++) sums[j] += centred * weights[from + j];
+    for (let j = 0; j < mean.length; j++) sums[j] += centred * weights[i * mean.length + j];
   });
   return mean.map((value, j) => value + sums[j]);
 }

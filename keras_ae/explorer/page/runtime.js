@@ -2,40 +2,38 @@
 // Data and models: takes what the scripts in data/ hand over, and runs models with LiteRT.js.
 
 const packed = new Map(); // Arrays by name, gzipped, in base64.
+const pack = (name, text) => packed.set(name, text);
 let about = null; // What build.py tells of dataset and models.
+const describe = (description) => (about = description);
 let litert = null;
-
-function pack(name, text) {
-  packed.set(name, text);
-}
-
-function describe(description) {
-  about = description;
-}
 
 async function unpack(name) {
   const text = packed.get(name);
-  if (text === undefined) throw new Error(`its file in data/ is missing or damaged`);
+  if (text === undefined) throw new Error("its file in data/ is missing or damaged");
   packed.delete(name);
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
+  const bytes = fromText(text);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-async function unpackFloats(name) {
-  return new Float32Array((await unpack(name)).buffer);
+const unpackFloats = async (name) => new Float32Array((await unpack(name)).buffer);
+
+// Bytes from base64, also of the kind for URLs, and back.
+function fromText(text) {
+  const binary = atob(text.replace(/[-_]/g, (sign) => (sign === "-" ? "+" : "/")));
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
 }
+
+const toText = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""))
+  .replace(/[+/]/g, (sign) => (sign === "+" ? "-" : "_"));
 
 // A page from disk can neither fetch nor import files, so that all of the runtime comes by blobs.
 async function startRuntime() {
-  const urlOf = async (name) =>
-    URL.createObjectURL(new Blob([await unpack(name)], { type: "text/javascript" }));
-  const map = document.createElement("script");
-  map.type = "importmap";
-  map.textContent = JSON.stringify({ imports: { "@litertjs/wasm-utils": await urlOf("wasm-utils.js") } });
-  document.head.append(map);
+  const urlOf = async (name) => URL.createObjectURL(new Blob([await unpack(name)], { type: "text/javascript" }));
+  const imports = { "@litertjs/wasm-utils": await urlOf("wasm-utils.js") };
+  document.head.append(element("script", { type: "importmap", textContent: JSON.stringify({ imports }) }));
   litert = await import(await urlOf("core.js"));
   self.Module = { wasmBinary: await unpack("litert_wasm_compat_internal.wasm") };
   // The loader wants a name that ends in .js.
@@ -45,11 +43,8 @@ async function startRuntime() {
 class Model {
   static async load(facts) {
     const model = Object.assign(new Model(), facts);
-    const names = ["latents", "mean", "axes", "stds"];
-    const arrays = await Promise.all(names.map((name) => unpackFloats(`${facts.key} ${name}`)));
-    names.forEach((name, i) => (model[name] = arrays[i]));
-    const bytes = await unpack(`${facts.key} litert`);
-    model.compiled = await litert.loadAndCompile(bytes, { accelerator: "wasm" });
+    for (const name of ["latents", "mean", "axes", "stds"]) model[name] = await unpackFloats(`${facts.key} ${name}`);
+    model.compiled = await litert.loadAndCompile(await unpack(`${facts.key} litert`), { accelerator: "wasm" });
     return model;
   }
 
@@ -59,8 +54,8 @@ class Model {
     let outputs = [];
     try {
       outputs = await this.compiled.run(signature, [input]);
-      const { outputDetails } = this.compiled.signatures[signature];
-      return Object.fromEntries(outputs.map((output, i) => [outputDetails[i].name, output.toTypedArray()]));
+      const names = this.compiled.signatures[signature].outputDetails.map(({ name }) => name);
+      return Object.fromEntries(outputs.map((output, i) => [names[i], output.toTypedArray()]));
     } finally {
       for (const tensor of [input, ...outputs]) tensor.delete();
     }
@@ -82,11 +77,10 @@ class Model {
   }
 }
 
-// Returns a function that starts a job, or has it run once more with the newest arguments.
+// Returns a function that starts a job, or has the running one done again with the newest arguments.
 let jobs = 0;
 function newestWins(job, delay = 0) {
-  let waiting = null;
-  let running = null;
+  let [waiting, running] = [null, null];
   const drain = async () => {
     jobs++;
     try {
@@ -98,19 +92,12 @@ function newestWins(job, delay = 0) {
       }
     } catch (error) {
       tellProblem(error.message ?? error);
-    } finally {
-      jobs--;
-      running = null;
     }
+    running = null;
+    jobs--;
   };
   return (...values) => {
     waiting = values;
     return (running ??= drain());
   };
-}
-
-function tellProblem(text) {
-  const line = document.createElement("li");
-  line.textContent = text;
-  document.getElementById("problems").append(line);
 }
