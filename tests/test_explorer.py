@@ -106,7 +106,8 @@ class Page:
 
     def slide(self, selector: str, value: float) -> None:
         self.driver.execute_script(
-            "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))",
+            "arguments[0].value = arguments[1];"
+            "for (const name of ['input', 'change']) arguments[0].dispatchEvent(new Event(name))",
             self.find(selector),
             value,
         )
@@ -245,7 +246,7 @@ def test_axes_paths_samples_and_posterior_are_those_of_keras(page, images, name)
         np.testing.assert_allclose(
             page.array("results[5].deviations"), np.exp(log_variance[0] / 2), **AGREE
         )
-        assert np.array_equal(mean[0], latents[0])
+        np.testing.assert_allclose(mean[0], latents[0], **AGREE)
     else:
         stds, own = page.array("view.model.stds"), (draws - draws.mean(axis=0)) @ axes.T
         np.testing.assert_allclose(own.std(axis=0)[:5], stds[:5], rtol=0.05)
@@ -359,9 +360,9 @@ def test_pictures_come_from_files(page, tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
     page.find("#file").send_keys(str(tmp_path / "notes.txt"))
     page.wait("document.querySelector('#problems li')")
-    assert page.problems() == [
-        "expected a picture that the browser can read, received notes.txt"
-    ]
+    (line,) = page.problems()
+    assert line.startswith("expected a picture")
+    assert line.endswith("received notes.txt")
     np.testing.assert_array_equal(page.array("state.image"), own.ravel() / np.float32(255))
 
 

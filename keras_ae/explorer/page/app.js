@@ -3,15 +3,8 @@
 
 let labels = []; // Of the test images.
 let digits = null; // Their bytes, one after the other.
-const state = {
-  image: null, // The drawing as the models see it.
-  point: null, // Latents of the chosen model.
-  kept: null, // The image to morph from.
-  fraction: 0.5,
-  path: "linear",
-  noise: { std: 0.3, seed: 1 },
-  samples: 1,
-};
+// The drawing as the models see it, latents of the chosen model, the image to morph from, and settings.
+const state = { image: null, point: null, kept: null, fraction: 0.5, path: "linear", noise: { std: 0.3, seed: 1 }, samples: 1 };
 
 const size = () => about.shape.reduce((product, side) => product * side);
 const toImage = (bytes) => Float32Array.from(bytes, (byte) => byte / 255);
@@ -26,23 +19,16 @@ function save() {
   const { base, strokes } = drawing;
   const own = results[models.indexOf(view.model)]?.latents;
   const parts = {
-    model: view.model.name,
-    digit: base?.digit,
+    model: view.model.name, digit: base?.digit,
     pixels: base && base.digit === undefined ? imageToText(base.values) : undefined,
     strokes: strokes.length ? strokesToText(strokes) : undefined,
     point: own && state.point !== own ? toText(new Uint8Array(state.point.slice().buffer)) : undefined,
-    kept: imageToText(state.kept),
-    fraction: state.fraction.toFixed(2),
-    path: state.path,
-    noise: `${state.noise.std},${state.noise.seed}`,
-    samples: state.samples,
+    kept: imageToText(state.kept), fraction: state.fraction.toFixed(2), path: state.path,
+    noise: `${state.noise.std},${state.noise.seed}`, samples: state.samples,
   };
   saved = `#${new URLSearchParams(Object.entries(parts).filter(([, value]) => value !== undefined))}`;
-  try {
-    history.replaceState(null, "", saved);
-  } catch {
-    // Browsers limit how often it may change; the next change brings it up to date.
-  }
+  // Browsers limit how often it may change; the next change brings it up to date.
+  try { history.replaceState(null, "", saved); } catch {}
 }
 
 // Takes from the fragment what it can; anything else stays as it is.
@@ -51,10 +37,8 @@ function restore() {
   const get = (name, convert, isGood) => {
     try {
       const value = parts.has(name) ? convert(parts.get(name)) : undefined;
-      return value !== undefined && isGood(value) ? value : undefined;
-    } catch {
-      return undefined;
-    }
+      if (value !== undefined && isGood(value)) return value;
+    } catch {} // Somebody has spoilt it.
   };
   const getImage = (name) => get(name, (text) => toImage(fromText(text)), (image) => image.length === size());
   const digit = get("digit", Number, (value) => Number.isInteger(value) && value >= 0 && value < about.digits);
@@ -62,15 +46,14 @@ function restore() {
   const strokes = get("strokes", strokesFromText, isDrawable) ?? [];
   const [std, seed] = get("noise", (text) => text.split(",").map(Number),
     ([one, other]) => one >= 0 && one <= 0.5 && Number.isInteger(other)) ?? Object.values(state.noise);
-  const { point, ...found } = {
-    point: get("point", (text) => new Float32Array(fromText(text).buffer), (some) => some.every(Number.isFinite)),
+  const point = get("point", (text) => new Float32Array(fromText(text).buffer), (some) => some.every(Number.isFinite));
+  Object.assign(state, {
     noise: { std, seed },
     samples: get("samples", Number, Number.isInteger) ?? state.samples,
     fraction: get("fraction", Number, (value) => value >= 0 && value <= 1) ?? state.fraction,
     path: get("path", String, (text) => ["linear", "spherical"].includes(text)) ?? state.path,
     kept: getImage("kept") ?? state.kept ?? digitImage(Math.min(3, about.digits - 1)),
-  };
-  Object.assign(state, found);
+  });
   [byId("std").value, byId("fraction").value, byId("path").value] = [std, state.fraction, state.path];
   drawingChanged = () => {}; // One run of the models is enough.
   const isEmpty = parts.has("model") && !values && !strokes.length;
@@ -85,17 +68,14 @@ function update(point) {
   state.image = drawnImage();
   paint(byId("seen"), state.image, "What the models see");
   byId("empty").textContent = state.image ? "" : "nothing: the drawing is empty";
-  byId("undo").disabled = !drawing.past.length;
-  byId("keep").disabled = !state.image;
+  [byId("undo").disabled, byId("keep").disabled] = [!drawing.past.length, !state.image];
   runModels(state.image, point);
 }
 
 // === Buttons ===
 
 function setErasing(erasing) {
-  drawing.erasing = erasing;
-  byId("pen").ariaPressed = !erasing;
-  byId("eraser").ariaPressed = erasing;
+  [drawing.erasing, byId("pen").ariaPressed, byId("eraser").ariaPressed] = [erasing, !erasing, erasing];
 }
 
 // The drawing and all reconstructions in a row, enlarged, with names and scores.
@@ -119,11 +99,8 @@ function pictureOfAll() {
 }
 
 function download() {
-  pictureOfAll().toBlob((blob) => {
-    const href = URL.createObjectURL(blob);
-    element("a", { href, download: "autoencoders.png" }).click();
-    setTimeout(() => URL.revokeObjectURL(href), 1000);
-  });
+  pictureOfAll().toBlob((blob) =>
+    element("a", { href: URL.createObjectURL(blob), download: "autoencoders.png" }).click());
 }
 
 async function share() {
@@ -141,10 +118,7 @@ function connect() {
     pen: () => setErasing(false), eraser: () => setErasing(true), undo, clear: () => replaceDrawing(null),
     random: () => takeDigit(Math.floor(Math.random() * about.digits)), download, share,
     reset: () => resetPoint(), again: sampleAgain, keep: () => set({ kept: state.image }), play,
-    "draw-samples": () => {
-      set({ samples: randomSeed() });
-      showSamples(view.model, state.samples);
-    },
+    "draw-samples": () => showSamples(view.model, (state.samples = randomSeed())).then(save),
     "other-noise": () => set({ noise: { ...state.noise, seed: randomSeed() } }),
   };
   for (const [id, action] of Object.entries(clicks)) byId(id).onclick = action;
@@ -160,9 +134,7 @@ function connect() {
     models.forEach((model, i) => showResult(cards[i], model, results[i]));
     drawMap();
   };
-  onhashchange = () => {
-    if (location.hash !== saved) restore();
-  };
+  onhashchange = () => location.hash !== saved && restore();
   listenToPad();
   listenToMap();
 }

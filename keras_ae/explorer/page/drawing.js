@@ -5,13 +5,9 @@ const pad = byId("pad");
 const GRID = 255; // Strokes have whole coordinates up to this, so that a link holds them exactly.
 const INK = 0.1; // As in build.py.
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const drawing = {
-  base: null, // A test image or a picture: {values, digit, example}.
-  strokes: [], // {erase, points: [[x, y], ...]}
-  past: [], // What to undo, newest last.
-  erasing: false,
-  cursor: null, // Where the keys are: {x, y, down}.
-};
+// A base, that is {values, digit, example} of a test image or picture; strokes {erase, points: [[x, y], ...]};
+// what to undo, newest last; and where the keys are, {x, y, down}.
+const drawing = { base: null, strokes: [], past: [], erasing: false, cursor: null };
 let drawingChanged = () => {};
 
 const isDrawable = () => about.shape[2] === 1;
@@ -31,7 +27,6 @@ function replaceDrawing(base) {
   remember();
   setDrawing(base);
 }
-
 const takeDigit = (digit) => replaceDrawing({ values: digitImage(digit), digit });
 const undo = () => setDrawing(...Object.values(drawing.past.pop() ?? { base: drawing.base, strokes: drawing.strokes }));
 
@@ -178,11 +173,11 @@ function beginStroke(x, y) {
 
 const extendStroke = (x, y) => drawing.strokes.at(-1).points.push([x, y]);
 
+// In a link: a sign for pen or eraser, and two hexadecimal numbers for each point.
 const strokesToText = (strokes) => strokes.map(({ erase, points }) =>
   (erase ? "_" : ".") + points.flat().map((value) => value.toString(16).padStart(2, "0")).join("")).join("");
-
 const strokesFromText = (text) => [...text.matchAll(/([._])((?:[0-9a-f]{4})+)/g)].map(([, kind, points]) =>
-  ({ erase: kind === "_", points: points.match(/..../g).map((pair) => [parseInt(pair.slice(0, 2), 16), parseInt(pair.slice(2), 16)]) }));
+  ({ erase: kind === "_", points: points.match(/..../g).map((pair) => pair.match(/../g).map((one) => parseInt(one, 16))) }));
 
 function listenToPad() {
   let pointer = null;
@@ -205,9 +200,7 @@ function listenToPad() {
     for (const one of events.length ? events : [event]) extendStroke(...placeOf(one));
     showDrawing();
   };
-  pad.onpointerup = pad.onpointercancel = (event) => {
-    if (event.pointerId === pointer) pointer = null;
-  };
+  pad.onpointerup = pad.onpointercancel = (event) => (pointer = event.pointerId === pointer ? null : pointer);
   pad.onkeydown = (event) => {
     const step = STEPS[event.key];
     if ((!step && event.key !== " ") || !isDrawable()) return;

@@ -78,8 +78,8 @@ function drawMap() {
 }
 
 const decodePoint = newestWins(async (model, point, inBubble) => {
-  const image = await model.decode(point);
-  for (const canvas of [byId("decoded"), ...(inBubble ? [bubble.firstChild] : [])]) paint(canvas, image, "The point, decoded");
+  const [image, canvases] = [await model.decode(point), [byId("decoded"), ...(inBubble ? [bubble.firstChild] : [])]];
+  for (const canvas of canvases) paint(canvas, image, "The point, decoded");
 });
 
 const describePoint = newestWins(async (model, point) => {
@@ -131,7 +131,6 @@ function listenToMap() {
   let pressed = null; // Where, until it is released.
   let moved = false;
   map.onpointerdown = (event) => {
-    if (event.button > 0) return;
     map.setPointerCapture(event.pointerId);
     [pressed, moved] = [event, false];
   };
@@ -150,10 +149,7 @@ function listenToMap() {
     map.onpointercancel();
   };
   map.onpointerleave = () => (bubble.hidden = true);
-  map.onpointercancel = () => {
-    [pressed, moved] = [null, false];
-    bubble.hidden = true;
-  };
+  map.onpointercancel = () => ([pressed, moved, bubble.hidden] = [null, false, true]);
   map.onkeydown = (event) => {
     const step = STEPS[event.key]?.map((one) => (one * view.extent) / 40);
     if (!step && event.key !== "Enter") return;

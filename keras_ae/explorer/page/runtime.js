@@ -68,13 +68,8 @@ class Model {
     return { latents: mean, deviations: log_variance.map((value) => Math.exp(value / 2)) };
   }
 
-  async decode(latents) {
-    return (await this.run("decode", latents, [this.units])).images;
-  }
-
-  async score(image) {
-    return (await this.run("score", image, about.shape)).scores[0];
-  }
+  decode = async (latents) => (await this.run("decode", latents, [this.units])).images;
+  score = async (image) => (await this.run("score", image, about.shape)).scores[0];
 }
 
 // Returns a function that starts a job, or has the running one done again with the newest arguments.
