@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import importlib.metadata
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -94,7 +95,10 @@ def environment() -> dict:
     busy = psutil.cpu_percent(interval=2) / 100
     if busy > 0.1:
         print(f"NOT A FAIR COMPARISON: other processes take {busy:.0%} of this machine")
-    packages = ("tensorflow", "keras", "torch", "numpy")
+    # PyTorch is there for what is compared with it.
+    packages = [
+        name for name in ("tensorflow", "keras", "torch", "numpy") if importlib.util.find_spec(name)
+    ]
     return {
         **_processor(),
         "busy_before": busy,
@@ -123,10 +127,12 @@ def results_directory() -> Path:
 
 def save(name: str, results: dict) -> dict:
     """Merges `results` into `<name>.json` of this processor and returns all that is there now."""
-    directory = results_directory()
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{name}.json"
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    merged = {**before, **results}
-    write_json(path, merged)
+    merged = {**load(name), **results}
+    write_json(results_directory() / f"{name}.json", merged)
     return merged
+
+
+def load(name: str) -> dict:
+    """Returns what `<name>.json` of this processor holds, or nothing."""
+    path = results_directory() / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

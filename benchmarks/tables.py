@@ -38,6 +38,7 @@ def filled(page: str) -> str:
         "inference": _by_processor("inference", _inference),
         "startup": _by_processor("startup", _startup),
         "variants": _by_processor("variants", _variants),
+        "shapes": _by_processor("shapes", _shapes),
     }
     return with_parts(page, parts, COMMAND)
 
@@ -69,12 +70,11 @@ def _environment(results: dict) -> str:
     # By family, or one for all.
     environment = results if "cpu" in results else next(iter(results.values()))
     # Results without a version of the package are from its first one.
-    packages = (
-        f"keras_ae {environment.get('keras_ae', '0.1.0')}",
-        f"TensorFlow {environment['tensorflow']}",
-        f"Keras {environment['keras']}",
-        f"PyTorch {environment['torch']}",
-    )
+    packages = [f"keras_ae {environment.get('keras_ae', '0.1.0')}"] + [
+        f"{title} {environment[name]}"
+        for title, name in (("TensorFlow", "tensorflow"), ("Keras", "keras"), ("PyTorch", "torch"))
+        if name in environment
+    ]
     return f"{_processor(environment)}; {', '.join(packages)}:"
 
 
@@ -145,6 +145,24 @@ def _inference(results: dict) -> str:
         if row["operation"] == "reconstruct"
     ]
     return markdown_table(["model", "operation", "batch", *names], rows)
+
+
+def _shapes(results: dict) -> str:
+    rows = [
+        [
+            name,
+            f"`{recipe}`",
+            f"{row['latent_dim']}",
+            *(f"{row[measure]:.5f}" for measure in ("mse", "pca_mse", "mean_image_mse")),
+            f"{row['epochs']}",
+            f"{row['seconds']:.0f} s",
+            f"{row['evaluation_seconds']:.0f} s",
+        ]
+        for name, result in results.items()
+        for recipe, row in result["rows"].items()
+    ]
+    header = ["images", "recipe", "latents", "test MSE", "PCA", "mean image", "epochs"]
+    return markdown_table([*header, "`train.py`", "`evaluate.py`"], rows)
 
 
 def _startup(result: dict) -> str:

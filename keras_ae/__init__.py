@@ -11,7 +11,7 @@ import wrapt
 
 from keras_ae.backend import check_backend
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _EXPORTS = {
     "Autoencoder": "keras_ae.models",
@@ -25,6 +25,9 @@ _EXPORTS = {
     "ReconstructionFigures": "keras_ae.training.callbacks",
     "SampleFigures": "keras_ae.training.callbacks",
     "load": "keras_ae.loading",
+    "load_images": "keras_ae.data",
+    "train": "keras_ae.api",
+    "evaluate": "keras_ae.api",
     "export_litert": "keras_ae.export",
     "export_saved_model": "keras_ae.export",
     "RECIPES": "keras_ae.recipes",

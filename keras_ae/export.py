@@ -19,6 +19,7 @@ from keras_ae import data, metrics
 from keras_ae.files import replacing, write_json
 from keras_ae.loading import load_dataset, load_run
 from keras_ae.models import Autoencoder, VariationalAutoencoder
+from keras_ae.models.vae import LOG_VARIANCE_RANGE
 from keras_ae.options import PERCENTILE
 from keras_ae.runs import Run
 
@@ -53,7 +54,7 @@ def _sample(model: VariationalAutoencoder, threshold: float) -> Callable:
     return lambda count, seed: model.decode_step(model.prior_step(count, seed))
 
 
-# All tensors are float32, but `anomalous` (boolean) and the scalars `count` and `seed` (int32).
+# `_tensors_of` says what each of their tensors is.
 # fmt: off
 SIGNATURES = (
     Signature("reconstruct", ("images",), ("reconstructions",),
@@ -70,23 +71,57 @@ SIGNATURES = (
 # fmt: on
 
 
-def export_run(run: Run, dataset: data.Dataset | None = None) -> dict:
+class Tensor(NamedTuple):
+    """A tensor that signatures take or give."""
+
+    shape: tuple[int | None, ...]  # `None` is the number of rows.
+    dtype: str
+    range: tuple[float | None, float | None]  # Both ends are in it; `None` is no bound.
+    unit: str | None = None
+
+
+def _tensors_of(model: Autoencoder) -> dict[str, Tensor]:
+    """Returns the tensors of all signatures of a model, by name."""
+    rows = (None,)
+    images = Tensor(rows + model.image_shape, "float32", (0, 1), "share of full intensity")
+    latents = Tensor((None, model.latent_dim), "float32", (None, None))
+    every = {
+        "images": images,
+        "reconstructions": images,
+        "latents": latents,
+        "scores": Tensor(rows, "float32", (0, None), model.score_unit),
+        "anomalous": Tensor(rows, "bool", (False, True)),
+        "mean": latents,
+        "log_variance": Tensor(latents.shape, "float32", LOG_VARIANCE_RANGE, "natural logarithm"),
+        "count": Tensor((), "int32", (0, None), "images"),
+        "seed": Tensor((), "int32", (None, None)),
+    }
+    used = {name for one in _signatures_of(model) for name in (*one.takes, *one.gives)}
+    return {name: tensor for name, tensor in every.items() if name in used}
+
+
+def export_run(
+    run: Run, dataset: data.Dataset | None = None, images: str | Path | None = None
+) -> dict:
     """Writes all exports of a finished run, from its `model.keras`.
 
     They are the encoder and the decoder as Keras files that load without this package, the
     SavedModel, LiteRT files in float32 and with dynamic-range quantization, and `export.json`. The
-    quantized file is left out where it would cost more than a tenth of the error.
+    quantized file is left out where it would cost more than a tenth of the error. All of them
+    give images in [0, 1]: the decoder's file ends in a layer that clips.
 
-    Returns the contents of `export.json`: the threshold of `detect`, the sizes in bytes, and for
-    the LiteRT files the mean squared error per pixel beside that of the Keras model.
+    Returns the contents of `export.json`: the threshold of `detect`, the sizes in bytes, for the
+    LiteRT files the mean squared error per pixel beside that of the Keras model, and for each
+    signature the tensors that it takes and gives, with their shapes, dtypes, ranges and units.
 
     A training gives its `dataset` and has locked the directory. Without it, the one that
-    `config.json` names is loaded, and the directory is locked here.
+    `config.json` names is loaded, and the directory is locked here. `images` is the new place of
+    own pictures that have moved.
     """
     model = load_run(run)
     if dataset is not None:
         return _write_exports(run, model, dataset)
-    dataset = load_dataset(run)
+    dataset = load_dataset(run, images)
     run.check_open()
     with run.locked():
         return _write_exports(run, model, dataset)
@@ -104,7 +139,7 @@ def _write_exports(run: Run, model: Autoencoder, dataset: data.Dataset) -> dict:
     threshold, split = find_threshold(model, dataset)
     images = data.to_float(getattr(dataset, split).images)
 
-    for path, part in ((run.encoder, model.encoder), (run.decoder, model.decoder)):
+    for path, part in ((run.encoder, model.encoder), (run.decoder, model.clipped_decoder)):
         with replacing(path) as draft:
             part.save(draft)
     with replacing(run.saved_model) as draft:
@@ -130,6 +165,10 @@ def _write_exports(run: Run, model: Autoencoder, dataset: data.Dataset) -> dict:
         "split": split,
         "saved_model": {"bytes": sum(path.stat().st_size for path in files)},
         "litert": {"images": len(images), "keras_mse": keras_mse, **litert},
+        "signatures": {
+            one.name: {"takes": one.takes, "gives": one.gives} for one in _signatures_of(model)
+        },
+        "tensors": {name: tensor._asdict() for name, tensor in _tensors_of(model).items()},
     }
     write_json(run.export, report)
     return report
@@ -164,10 +203,10 @@ def export_saved_model(
     """
     archive = keras.export.ExportArchive()
     specs = {
-        "images": tf.TensorSpec((batch_size, *model.image_shape), tf.float32, name="images"),
-        "latents": tf.TensorSpec((batch_size, model.latent_dim), tf.float32, name="latents"),
-        "count": tf.TensorSpec((), tf.int32, name="count"),
-        "seed": tf.TensorSpec((), tf.int32, name="seed"),
+        name: tf.TensorSpec(
+            [batch_size if side is None else side for side in tensor.shape], tensor.dtype, name
+        )
+        for name, tensor in _tensors_of(model).items()
     }
     # The first one becomes `serving_default`, too.
     for signature in _signatures_of(model, only):
@@ -180,7 +219,7 @@ def export_saved_model(
     archive.write_out(path, verbose=False)
 
 
-def _signatures_of(model: Autoencoder, only: Collection[str] | None) -> list[Signature]:
+def _signatures_of(model: Autoencoder, only: Collection[str] | None = None) -> list[Signature]:
     is_variational = isinstance(model, VariationalAutoencoder)
     has = [one for one in SIGNATURES if is_variational or not one.variational_only]
     return [one for one in has if only is None or one.name in only]

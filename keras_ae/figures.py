@@ -1,6 +1,6 @@
 """Figures: arrays in, matplotlib `Figure` out. No pyplot, so nothing leaks in a loop.
 
-Images are `[n, height, width, 1]` in [0, 1].
+Images are `[n, height, width, channels]` in [0, 1], of one channel (grey) or three (colour).
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -46,14 +47,15 @@ def _mosaic(
 ) -> Figure:
     # One picture in one pair of axes: a pair for each image takes ten times as long to draw.
     rows, columns = cells.shape[:2]
+    wide, high = _inches(inches, cells.shape[2:])
     gap = 2
-    cells = np.pad(cells.squeeze(-1), ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=np.nan)
-    height, width = cells.shape[2:]
-    picture = cells.swapaxes(1, 2).reshape(rows * height, columns * width)[:-gap, :-gap]
+    edges = ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0))
+    cells = np.pad(cells, edges, constant_values=np.nan)
+    height, width = cells.shape[2:4]
     margin = 1.1 if labels else 0.0
-    figure = Figure(figsize=(inches * columns + margin, inches * rows + 0.4), layout="constrained")
+    figure = Figure(figsize=(wide * columns + margin, high * rows + 0.4), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
+    _draw(axes, _joined(cells)[:-gap, :-gap])
     middle = (height - gap) / 2
     axes.xaxis.tick_top()
     axes.set_xticks(middle + width * np.arange(len(column_titles)), column_titles, size="small")
@@ -62,6 +64,29 @@ def _mosaic(
     axes.spines[:].set_visible(False)
     figure.suptitle(title)
     return figure
+
+
+def _inches(side: float, shape: Sequence[int]) -> tuple[float, float]:
+    """Returns width and height of an image whose longer side is `side` inches at 28 pixels.
+
+    Larger images get more room, up to twice as much.
+    """
+    longer = max(shape[:2])
+    side *= np.clip(np.sqrt(longer / 28), 1, 2)
+    return side * shape[1] / longer, side * shape[0] / longer
+
+
+def _joined(cells: np.ndarray) -> np.ndarray:
+    """Returns images `[rows, columns, height, width, channels]` side by side as one."""
+    rows, columns, height, width, channels = cells.shape
+    return cells.swapaxes(1, 2).reshape(rows * height, columns * width, channels)
+
+
+def _draw(axes: Axes, picture: np.ndarray) -> None:
+    if picture.shape[-1] == 1:
+        axes.imshow(picture[..., 0], cmap="gray", vmin=0, vmax=1)
+    else:
+        axes.imshow(np.nan_to_num(picture, nan=1.0))  # What is no image is white.
 
 
 def loss_curves(history: Mapping[str, Sequence[float]], title: str = "") -> Figure:
@@ -91,10 +116,10 @@ def image_plane(images: np.ndarray, first: Sequence[float], second: Sequence[flo
     of the second are drawn upwards.
     """
     height, width = images.shape[1:3]
-    tiles = images.reshape(len(second), len(first), height, width)[::-1]
-    figure = Figure(figsize=(7, 7), layout="constrained")
+    tiles = images.reshape(len(second), len(first), *images.shape[1:])[::-1]
+    figure = Figure(figsize=_inches(7.0, images.shape[1:]), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(np.block([list(row) for row in tiles]), cmap="gray", vmin=0, vmax=1)
+    _draw(axes, _joined(tiles))
     for axis, values, size in ((axes.xaxis, first, width), (axes.yaxis, second[::-1], height)):
         centres = np.arange(len(values)) * size + size / 2
         axis.set_ticks(centres[::2], [f"{value:.1f}" for value in values[::2]])
@@ -128,6 +153,8 @@ def bars(
         shift = (offset - (len(heights) - 1) / 2) * width
         axes.bar(positions + shift, values, width, label=name)
     axes.set_xticks(positions, labels)
+    if max(map(len, labels)) > 3:
+        axes.tick_params("x", rotation=90)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.grid(axis="y", alpha=0.3)
     if len(heights) > 1:
@@ -157,8 +184,13 @@ def histograms(
     return figure
 
 
-def scatter(maps: Mapping[str, np.ndarray], labels: np.ndarray) -> Figure:
-    """Draws points in two dimensions, coloured by their label, map beside map."""
+def scatter(
+    maps: Mapping[str, np.ndarray], labels: np.ndarray, names: Sequence[str] = ()
+) -> Figure:
+    """Draws points in two dimensions, coloured by their label, map beside map.
+
+    `names` are those of the labels from 0 on. Without names there is no legend.
+    """
     figure = Figure(figsize=(5.4 * len(maps) + 0.6, 5.2), layout="constrained")
     classes = np.unique(labels)
     colours = colormaps["tab10" if len(classes) <= 10 else "turbo"]
@@ -168,9 +200,14 @@ def scatter(maps: Mapping[str, np.ndarray], labels: np.ndarray) -> Figure:
         for position, label in enumerate(classes):
             chosen = points[labels == label]
             colour = colours(position / max(1, len(classes) - 1))
-            axes.scatter(*chosen.T, s=5, color=colour, label=str(label))
+            axes.scatter(*chosen.T, s=5, color=colour, label=names[label] if names else None)
         axes.set(title=name, xticks=[], yticks=[])
-    figure.legend(
-        *axes.get_legend_handles_labels(), loc="outside right center", markerscale=3, title="label"
-    )
+    if names:
+        figure.legend(
+            *axes.get_legend_handles_labels(),
+            loc="outside right center",
+            markerscale=3,
+            title="class",
+            ncols=-(-len(classes) // 20),
+        )
     return figure

@@ -13,6 +13,9 @@ from pathlib import Path
 
 from keras_ae.errors import BadRequest
 
+# What a machine lacks, whatever it is asked for, and what it does not allow in some places.
+EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENOMEM)
+FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 # A draft is written beside its target, and a directory that makes room for its successor is put
 # aside there. Both names carry the process that will see to them.
 _DRAFT = "-"
@@ -103,6 +106,14 @@ def refusing(expected: str, path: str | Path) -> Iterator[None]:
         received = str(path) if str(path).isprintable() else repr(str(path))
         reason = getattr(error, "strerror", None) or error
         raise BadRequest(f"expected {expected}, received {received}: {reason}") from error
+
+
+def check_images(path: str | Path, argument: str = "images") -> None:
+    """Checks that there is something which may be own pictures, named by an argument."""
+    with refusing(f"a .npz, a .npy, a picture or a folder of pictures as `{argument}`", path):
+        if path == "":
+            raise ValueError("an empty name")
+        Path(path).stat()
 
 
 def check_writable(directory: str | Path) -> None:

@@ -1,5 +1,6 @@
 """Trained models, from a run directory or among the shipped ones, and their datasets."""
 
+import dataclasses
 import zipfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from keras_ae import data
 from keras_ae.errors import BadRequest
 from keras_ae.files import refusing
 from keras_ae.models import Autoencoder
+from keras_ae.models.autoencoder import IMAGE_SHAPE
 from keras_ae.runs import Run, pretrained
 
 
@@ -67,10 +69,11 @@ def load_run(run: Run) -> Autoencoder:
 
 
 def _check_described(model: Autoencoder, run: Run) -> None:
-    recipe = run.read_config()["recipe"]
-    arguments = recipe.get("arguments")
+    config = run.read_config()
+    recipe, arguments = config["recipe"], config["recipe"].get("arguments")
     # Not `parameters`: in runs of 0.1 with overrides it is that of other arguments.
-    described = {"model": recipe.get("model")}
+    image_shape = config["dataset"].get("image_shape", list(IMAGE_SHAPE))
+    described = {"model": recipe.get("model"), "image_shape": image_shape}
     described |= arguments if isinstance(arguments, dict) else {}
     received = {"model": type(model).__name__, **model.get_config()}
     # Other versions have other arguments.
@@ -83,24 +86,23 @@ def _check_described(model: Autoencoder, run: Run) -> None:
             )
 
 
-def load_dataset(run: Run) -> data.Dataset:
-    """Loads the dataset that a run was trained on, and checks that it is still what it was."""
+def load_dataset(run: Run, images: str | Path | None = None) -> data.Dataset:
+    """Loads the dataset that a run was trained on, and checks that it is still what it was.
+
+    Args:
+        run: A trained run.
+        images: Where own pictures lie, if they have moved.
+
+    Raises:
+        BadRequest: If the dataset is not to be had, or is another one.
+    """
     recipe, trained_on = run.read_trained()
-    archives = trained_on.get("archives")
+    settings = run.read_settings(images)
+    archives = trained_on["archives"]
     # A run may have moved. The checksum tells whether the data are still the same.
     with refusing("a directory of archives", str(archives)):
         if archives is not None and not Path(archives).is_dir():
             archives = None
-    dataset = data.load_for(recipe, archives)
-    received = {
-        "name": dataset.name,
-        "checksum": dataset.checksum,
-        **{name: len(getattr(dataset, name)) for name in ("train", "validation", "test")},
-    }
-    for name, value in received.items():
-        if trained_on.get(name, value) != value:
-            raise BadRequest(
-                f"dataset {recipe.dataset!r} must be that of the run: expected {name} "
-                f"{trained_on[name]}, received {value}"
-            )
-    return dataset
+    dataset = data.load_for(recipe, {**settings, "archives": archives})
+    run.check_dataset(dataset.describe())
+    return dataclasses.replace(dataset, name=trained_on["name"])

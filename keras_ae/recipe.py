@@ -46,10 +46,10 @@ class Recipe:
         train_noise_std: Standard deviation of the Gaussian noise on the training inputs. Noisy
             pixels are clipped to [0, 1]. Targets stay clean.
         seed: Of initial weights, order, noise, dropout and sampling.
-        dataset: TFDS name of a dataset of 28x28 grey images.
+        dataset: TFDS name of a dataset whose images have one shape; `None` for own pictures.
         train_images: How many of the training images to use; `None` for all.
         train_classes: Labels of the images to train and to validate on; `None` for all.
-        full_train: Whether the 5,000 validation images are trained on, too.
+        full_train: Whether the validation images are trained on, too.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Recipe:
     precision: str = "float32"
     train_noise_std: float = 0.0
     seed: int = 0
-    dataset: str = "mnist"
+    dataset: str | None = "mnist"
     train_images: int | None = None
     train_classes: tuple[int, ...] | None = None
     full_train: bool = False
@@ -104,7 +104,23 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 ACTIVATIONS = ("relu", "tanh", "linear", "sigmoid", "elu", "gelu", "leaky_relu", "selu", "silu")
 DEVICES = ("auto", "cpu", "gpu")
 STRATEGIES = ("single", "mirrored")
+COLORS = ("grey", "rgb")
+# Of images: what the models take, and where a number is a slip.
+SMALLEST_SIDE, LARGEST_SIDE = 8, 10_000
 
+
+# How a recipe is trained, by name, with the value that holds where nothing is asked for, or where
+# an earlier version did not know the name.
+SETTINGS = {
+    "archives": None,
+    "images": None,
+    "image_size": None,
+    "color": None,
+    "plot": None,
+    "tensorboard": False,
+    "device": "auto",
+    "strategy": "single",
+}
 
 # Of the names that TFDS takes those without arguments of its builders, which could write anywhere.
 _DATASET = re.compile(r"[A-Za-z]\w*(/\w[\w+.-]*)?(:(\d+|\*)(\.(\d+|\*)){2})?", re.ASCII)
@@ -134,6 +150,14 @@ def is_count(value) -> bool:
 def is_number(value, below: float = 3e38) -> bool:
     """Returns whether a value is a number from zero on, no NaN, and not beyond float32."""
     return type(value) in (int, float) and 0 <= value < below
+
+
+def _is_size(value) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 2
+        and all(type(side) is int and SMALLEST_SIDE <= side <= LARGEST_SIDE for side in value)
+    )
 
 
 def _are_labels(value) -> bool:
@@ -166,6 +190,7 @@ _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
         ("dropout", "a number from 0 to below 1", lambda value: is_number(value, below=1)),
         ("jit_compile full_train batch_normalization unroll tensorboard", "true or false",
          lambda value: type(value) is bool),
+        ("color", f"one of {', '.join(COLORS)}", (None, *COLORS).__contains__),
         *((names, f"one of {', '.join(choices)}", choices.__contains__) for names, choices in (
             ("activation code_activation output_activation", ACTIVATIONS),
             ("schedule", SCHEDULES),
@@ -174,8 +199,11 @@ _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
             ("strategy", STRATEGIES),
         )),
         ("name description source model", "text", lambda value: isinstance(value, str)),
-        ("dataset", "text, name[/config][:version] of a TFDS dataset", is_dataset_name),
-        ("archives plot", "a path", lambda value: value is None or isinstance(value, str)),
+        ("dataset", "text, name[/config][:version] of a TFDS dataset",
+         lambda value: value is None or is_dataset_name(value)),
+        ("archives plot images", "a path", lambda value: value is None or isinstance(value, str)),
+        ("image_size", f"height and width, integers from {SMALLEST_SIDE} to {LARGEST_SIDE}",
+         lambda value: value is None or _is_size(value)),
     )
     for name in names.split()
 }
@@ -188,6 +216,23 @@ def check_values(values: Mapping[str, object]) -> None:
         expected, is_good = _RULES[name]
         if not is_good(value):
             raise BadRequest(f"{name} must be {expected}, received {value!r}")
+
+
+def check_source(dataset: str | None, settings: Mapping[str, object]) -> None:
+    """Checks that images come from one source, and that no setting is for the other one."""
+    images = settings["images"]
+    if (dataset is None) == (images is None):
+        raise BadRequest(
+            f"expected either a dataset or `images`, received dataset {dataset!r} and images "
+            f"{images!r}"
+        )
+    if images is None:
+        foreign, reason = ("image_size", "color"), "needs `images`, pictures of your own"
+    else:
+        foreign, reason = ("archives",), "is for a dataset by name, and not for `images`"
+    for name in foreign:
+        if settings[name] is not None:
+            raise BadRequest(f"`{name}` {reason}: expected none, received {settings[name]!r}")
 
 
 def check_names(received: Iterable[str], expected: Iterable[str]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from keras_ae import files, recipes
 from keras_ae.errors import BadRequest
 from keras_ae.options import STAGES
-from keras_ae.recipe import Recipe, check_names, check_values
+from keras_ae.recipe import SETTINGS, Recipe, check_names, check_source, check_values
 
 RUNS = Path("saved_models")
 # Shipped models lie inside an installed package, and beside it in a checkout.
@@ -27,31 +27,25 @@ _PRETRAINED = (
 # Of all figures; it names their format, too.
 FIGURE_SUFFIX = ".png"
 # Versions of the package, by their first two numbers, whose runs this one reads.
-READABLE_VERSIONS = ("0.1", "0.2")
+READABLE_VERSIONS = ("0.1", "0.2", "0.3")
 
 # What a run writes into its directories, by their names; names of directories end with a slash.
 _SHARDS = r"(index|data-\d{5}-of-\d{5})"
 _FIGURE = re.escape(FIGURE_SUFFIX)
 _CONTENTS = {
     "figures": rf"(reconstructions|samples)_epoch_\d{{4,}}{_FIGURE}",
-    "evaluation": rf"metrics\.json|report\.html|scores\.csv|({'|'.join(STAGES)})_\w+{_FIGURE}",
+    "evaluation": rf"metrics\.json|report\.html|score[sd]\.csv|scored_worst{_FIGURE}|"
+    rf"({'|'.join(STAGES)})_\w+{_FIGURE}",
     "backup": rf"epoch_\d{{6,}}_step_\d{{9,}}/(state\.{_SHARDS})?",
     "saved_model": rf"(saved_model|fingerprint)\.pb|assets/|variables/(variables\.{_SHARDS})?",
     "tensorboard": r"(train|validation)/(events\.out\.tfevents\.[^/]+)?",
 }
 # What has to be known of the dataset, by name, with the types in JSON.
 _DATASET = {"name": str, "checksum": str, "archives": str | None, "test": int}
+# What version 0.3 added, with the value that holds for the runs of earlier versions.
+_ADDED = {"image_shape": [28, 28, 1], "images": None, "image_size": None, "color": None}
 # In `config.json` while `overwrite` removes what an earlier run left.
 _REPLACES = "replaces_an_earlier_run"
-
-# How a recipe is trained, by name, with the value that holds where nothing is asked for.
-SETTINGS = {
-    "archives": None,
-    "plot": None,
-    "tensorboard": False,
-    "device": "auto",
-    "strategy": "single",
-}
 
 
 class Run:
@@ -80,6 +74,8 @@ class Run:
         self.evaluation_metrics = self.evaluation / "metrics.json"
         self.evaluation_report = self.evaluation / "report.html"
         self.scores = self.evaluation / "scores.csv"
+        self.scored = self.evaluation / "scored.csv"
+        self.scored_worst = self.evaluation / f"scored_worst{FIGURE_SUFFIX}"
         # These two are there while a run is not finished.
         self.checkpoints = self.directory / "backup"
         self.lock = self.directory / "lock"
@@ -135,7 +131,7 @@ class Run:
                     f"which holds other files, such as {foreign[0].relative_to(self.directory)}"
                 )
         elif not overwrite:
-            kind, way = "a run", "choose another with `save_dir`"
+            kind, way = "a run", "choose another `directory`"
             if not self._is_finished():
                 kind, way = "an unfinished run", "continue it with `resume`"
             raise BadRequest(
@@ -253,19 +249,37 @@ class Run:
         self.check_open()
 
     def check_same(self, config: dict) -> None:
-        """Checks that the run began with the dataset of `config`; other versions get a warning."""
+        """Checks that the run began with the dataset of `config`; other versions get a warning.
+
+        The new place of own pictures that have moved is written down.
+        """
         began = self.read_config()
-        if began["dataset"] != config["dataset"]:
-            raise BadRequest(
-                f"expected the dataset that the run in {self.directory} began with, "
-                f"{began['dataset']}, received {config['dataset']}"
-            )
+        self.check_dataset(config["dataset"])
+        if began["dataset"].get("images") != config["dataset"]["images"]:
+            for part in ("settings", "dataset"):
+                began[part]["images"] = config["dataset"]["images"]
+            files.write_json(self.config, began)
         if began.get("versions") != config["versions"]:
             print(
                 f"warning: the run in {self.directory} began with other versions of the packages; "
                 "it may not end as it would have without interruption",
                 file=sys.stderr,
             )
+
+    def check_dataset(self, received: dict) -> None:
+        """Checks that a dataset, as `Dataset.describe` does it, is the one of the run."""
+        began = self.read_config()["dataset"]
+        began = {**_ADDED, "classes": received["classes"], **began}
+        names = ["checksum", "image_shape", "classes", "train", "validation", "test"]
+        if began["images"] is None:  # Own pictures may have moved.
+            names.append("name")
+        for name in names:
+            if began.get(name) != received[name]:
+                raise BadRequest(
+                    f"expected the dataset that the run in {self.directory} began with, "
+                    f"{began.get('name')} with {name} {began.get(name)}, "
+                    f"received {name} {received[name]}"
+                )
 
     def read_config(self) -> dict:
         """Returns the contents of `config.json`."""
@@ -305,20 +319,32 @@ class Run:
         except BadRequest as error:
             raise BadRequest(f"in {self.config}: {error}") from error
 
-    def read_settings(self) -> dict:
-        """Returns how the recipe was trained: the values by the names in `SETTINGS`."""
-        settings = self.read_config()["settings"]
+    def read_settings(self, images: str | Path | None = None) -> dict:
+        """Returns how the recipe was trained: the values by the names in `SETTINGS`.
+
+        `images` is the place of own pictures that have moved.
+        """
+        config = self.read_config()
+        settings = {**SETTINGS, **config["settings"]}
         try:
             check_names(settings, SETTINGS)
             check_values(settings)
+            check_source(config["recipe"].get("dataset"), settings)
         except BadRequest as error:
             raise BadRequest(f"in {self.config}: {error}") from error
+        if images is not None:
+            if settings["images"] is None:
+                raise BadRequest(
+                    f"`images`: expected none, since the run in {self.directory} has those of "
+                    f"{config['recipe']['dataset']}, received {images}"
+                )
+            settings["images"] = str(Path(images).absolute())
         return settings
 
     def read_trained(self) -> tuple[Recipe, dict]:
         """Returns the recipe of a trained run, and the description of its dataset."""
         recipe, config = self.read_recipe(), self.read_config()
-        versions, dataset = config.get("versions"), config["dataset"]
+        versions, dataset = config.get("versions"), {**_ADDED, **config["dataset"]}
         trained_with = versions.get("keras_ae") if isinstance(versions, dict) else None
         if ".".join(str(trained_with).split(".")[:2]) not in READABLE_VERSIONS:
             raise BadRequest(

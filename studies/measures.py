@@ -112,7 +112,7 @@ def quality(context: Context) -> Numbers:
     """Errors that see more than single pixels, and sharpness."""
     outputs = reconstruct.outputs(context)
     energy = gradient_energy(context.images).sum()
-    rows = {MODEL: "model", "pca": "pca_clipped", "mean_image": "mean_image"}
+    rows = {MODEL: "model", "pca": "pca", "mean_image": "mean_image"}
     return {
         row: {
             "ssim": float(metrics.structural_similarity(context.images, outputs[name]).mean()),
@@ -126,7 +126,7 @@ def recognised(context: Context) -> Numbers:
     """Share of the reconstructions that a classifier gives the label of the original."""
     judge = classifier.load(data.load("mnist"))
     outputs = reconstruct.outputs(context)
-    rows = {MODEL: outputs["model"], "pca": outputs["pca_clipped"], "originals": context.images}
+    rows = {MODEL: outputs["model"], "pca": outputs["pca"], "originals": context.images}
     return {
         row: {"recognised": judge.accuracy_on(images, context.dataset.test.labels)}
         for row, images in rows.items()

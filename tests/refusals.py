@@ -18,8 +18,7 @@ import pytest
 
 from keras_ae import recipes
 from keras_ae.commands import evaluate, train
-from keras_ae.recipe import Recipe
-from keras_ae.runs import SETTINGS
+from keras_ae.recipe import SETTINGS, Recipe
 
 MISSING = object()
 LONG = "x" * 5000

@@ -461,7 +461,9 @@ def test_samples_say_what_they_are_drawn_from(page):
     assert "fitted to the latents of training images" in page.text("#samples")
     page.choose("vae-baseline")
     assert "prior" in page.text("#source")
-    pixels = "[...byId('drawn').querySelectorAll('canvas')].flatMap((one) => [...one.getContext('2d')"
+    pixels = (
+        "[...byId('drawn').querySelectorAll('canvas')].flatMap((one) => [...one.getContext('2d')"
+    )
     pixels += ".getImageData(0, 0, 28, 28).data])"
     first = page.array(pixels)
     assert len(first) == 12 * 28 * 28 * 4
@@ -597,7 +599,9 @@ def test_ten_thousand_decodes_leave_the_memory_as_it_was(driver, small):
     page = Page(driver)
     page.open(small.as_uri())
     heap = "litert.getGlobalLiteRt().liteRtWasm.HEAPU8.length"
-    decode = "(async () => { for (let i = 0; i < 5000; i++) await models[0].decode(models[0].mean) })()"
+    decode = (
+        "(async () => { for (let i = 0; i < 5000; i++) await models[0].decode(models[0].mean) })()"
+    )
     page.js(f"{decode}")
     before = page.js(heap)
     page.js(f"{decode}")

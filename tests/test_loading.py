@@ -2,24 +2,19 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from studies.ship import ship
 
 import keras_ae
 from keras_ae import runs
 from keras_ae.commands import train
 from keras_ae.errors import BadRequest
 from keras_ae.runs import Run
-from tests.conftest import PROJECT
-
-WHEEL_LIMIT = 12_000_000
+from studies.ship import ship
 
 
 @pytest.fixture(scope="module")
@@ -131,52 +126,6 @@ def test_damaged_file_is_refused(damage, mlp_run, tmp_path):
     run.model.write_bytes(content)
     with pytest.raises(BadRequest, match="expected a model that loads"):
         keras_ae.load(tmp_path)
-
-
-def test_wheel_carries_the_shipped_models(shipped, mlp_run, digits, tmp_path):
-    """`pip install` of a real wheel, in an environment of its own, away from the checkout."""
-    project = tmp_path / "project"
-    for name in ("keras_ae", "saved_models/pretrained"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(PROJECT / name, project / name, ignore=ignored)
-    for name in ("README.md", "pyproject.toml", "requirements.txt"):
-        shutil.copy(PROJECT / name, project)
-    shutil.copytree(shipped.directory, project / "saved_models" / "pretrained" / "tiny")
-
-    def run(*command, cwd=tmp_path) -> str:
-        done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", tmp_path, project)
-    (wheel,) = tmp_path.glob("*.whl")
-    assert wheel.stat().st_size < WHEEL_LIMIT
-    names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"keras_ae/pretrained/tiny/model.keras", "keras_ae/pretrained/tiny/README.md"} <= names
-    assert not [name for name in names if "saved_model/" in name or "-tuned/" in name]
-
-    run(sys.executable, "-m", "venv", "--without-pip", "environment")
-    (packages,) = (tmp_path / "environment").glob("lib/python*/site-packages")
-    python = tmp_path / "environment" / "bin" / "python"
-    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", wheel)
-    # TensorFlow and the other dependencies as they are here, behind what was just installed.
-    (packages / "dependencies.pth").write_text(
-        "\n".join(path for path in sys.path if "site-packages" in path)
-    )
-    np.save(tmp_path / "digits.npy", digits)
-    code = """
-import numpy as np
-import keras_ae
-
-np.save("latents.npy", keras_ae.load("tiny").encode(np.load("digits.npy")))
-print(keras_ae.__file__)
-"""
-    assert Path(run(python, "-c", code).strip()).is_relative_to(packages)
-    np.testing.assert_allclose(
-        np.load(tmp_path / "latents.npy"),
-        keras_ae.load(mlp_run.directory).encode(digits),
-        atol=1e-6,
-    )
 
 
 def test_exports_are_not_made_anew_with_other_data(mlp_run, tmp_path, capsys):

@@ -26,6 +26,7 @@ NON_DEFAULT = {
         "activation": "tanh",
         "code_activation": "relu",
         "batch_normalization": True,
+        "image_shape": [8, 9, 3],
         "name": "a",
     },
     models.ConvAutoencoder: {
@@ -33,6 +34,7 @@ NON_DEFAULT = {
         "filters": [3, 5],
         "activation": "elu",
         "code_activation": "tanh",
+        "image_shape": [9, 8, 1],
         "name": "b",
     },
     models.LSTMAutoencoder: {
@@ -41,6 +43,7 @@ NON_DEFAULT = {
         "activation": "relu",
         "output_activation": "sigmoid",
         "unroll": True,
+        "image_shape": [10, 8, 3],
         "name": "c",
     },
     models.VariationalAutoencoder: {
@@ -55,6 +58,7 @@ NON_DEFAULT = {
         "beta": 0.5,
         "unroll": True,
         "seed": 11,
+        "image_shape": [28, 28, 3],
         "name": "d",
     },
     GaussianSampling: {"seed": 5, "name": "e"},
@@ -119,7 +123,7 @@ def test_encoder_and_decoder_are_functional_models_of_stock_layers(model):
         for layer in part.layers:
             yield from layers(layer) if isinstance(layer, keras.Model) else [layer]
 
-    for part in (model.encoder, model.decoder):
+    for part in (model.encoder, model.decoder, model.clipped_decoder):
         assert type(part).__name__ == "Functional"
         assert all(type(layer).__module__.startswith("keras.") for layer in layers(part))
 

@@ -26,7 +26,7 @@ from studies.ship import (
     update_serving,
 )
 from tests.conftest import PROJECT
-from tests.test_examples import python_blocks
+from tests.test_snippets import python_blocks
 
 SIZE_LIMIT = 25_000_000
 MODELS = runs.pretrained()
@@ -180,19 +180,3 @@ def test_readme_has_the_results_of_the_shipped_model(run):
     test = json.loads(run.metrics.read_text("utf-8"))["test"]
     cells = results(PAGE)[run.directory.name]
     assert {f"{test['mse']:.4f}", f"{test['pca_mse']:.4f}"} <= set(cells)
-
-
-def test_classifier_of_the_readme_learns_on_a_frozen_encoder(dataset):
-    (code,) = re.findall(r"<!-- classifier example -->\n```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len([line for line in code.splitlines() if line.strip()]) <= 10
-    images, labels = data.to_float(dataset.train.images[:10_000]), dataset.train.labels[:10_000]
-    names = {"images": images, "labels": labels}
-    exec(code, names)
-    autoencoder, classifier = names["autoencoder"], names["classifier"]
-    assert autoencoder.encoder.trainable_weights == []
-    assert len(classifier.trainable_weights) == 2
-    test = data.to_float(dataset.test.images[:1000]), dataset.test.labels[:1000]
-    assert classifier.evaluate(*test, verbose=0, return_dict=True)["accuracy"] > 0.7
-    # The decoder still fits the encoder: the classifier's training has not moved it.
-    error = np.mean(np.square(autoencoder.reconstruct(test[0]) - test[0]))
-    assert error == pytest.approx(autoencoder.evaluate(test[0], test[0], verbose=0), rel=1e-3)

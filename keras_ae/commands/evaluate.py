@@ -1,33 +1,46 @@
-"""Evaluates a trained run: `python evaluate.py`."""
+"""Evaluates a trained run: `python evaluate.py`, or `keras-ae-evaluate` where it is installed."""
 
 import argparse
+import contextlib
+import sys
 from collections.abc import Sequence
 
 from keras_ae.commands import program
 from keras_ae.errors import BadRequest
-from keras_ae.options import STAGES, Options
+from keras_ae.files import check_images
+from keras_ae.options import STAGES, TEST_IMAGES, Options, is_path
 from keras_ae.recipe import DEVICES
 from keras_ae.runs import Run
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs `evaluate.py` and returns its exit status."""
-    return program.run(_parser(), _evaluate, arguments)
+SCRIPT = "evaluate.py"
 
 
-def _parser() -> program.Parser:
+def main(arguments: Sequence[str] | None = None, prog: str = SCRIPT) -> int:
+    """Runs `evaluate.py`, or what `prog` calls it, and returns its exit status."""
+    return program.run(_parser(prog), _evaluate, arguments)
+
+
+def console() -> int:
+    """Runs `keras-ae-evaluate` and returns its exit status."""
+    return main(prog="keras-ae-evaluate")
+
+
+def _parser(prog: str = SCRIPT) -> program.Parser:
     parser = program.Parser(
-        prog="evaluate.py",
+        prog=prog,
         description="Measure a trained autoencoder on test images, and write figures, numbers and "
         "a report to RUN/evaluation. Model, data and their settings come from the run itself.",
-        epilog="Indices count the images of the test split in the order of TFDS, from 0. Stages: "
+        epilog="Indices count the images of the test split, from 0. Stages: "
         + "; ".join(f"{name}, {stage.title.lower()}" for name, stage in STAGES.items())
         + ". With --only, the other stages of an earlier evaluation stay as they are.",
         argument_default=argparse.SUPPRESS,
     )
 
     def number(add, flag: str, kind: type, help: str) -> None:
-        default = getattr(Options, flag.lstrip("-").replace("-", "_"))
+        name = flag.lstrip("-").replace("-", "_")
+        default = getattr(Options, name)
+        if default is None:
+            default = f"{TEST_IMAGES[name]}, less for few test images"
         metavar = "N" if kind is int else "X"
         add(flag, type=kind, metavar=metavar, help=f"{help} (default: {default})")
 
@@ -38,10 +51,13 @@ def _parser() -> program.Parser:
         help="latent units that the run must have")  # fmt: skip
     add("--only", type=lambda names: tuple(names.split(",")), metavar="STAGE,STAGE",
         help="run these stages only (default: all)")  # fmt: skip
+    add("--score", metavar="PATH",
+        help="score pictures (a folder, .npz, .npy or picture) and run no stage")  # fmt: skip
     add("--device", choices=DEVICES, help="where to compute")
     number(add, "--seed", int, "seed of noise, samples, binarization and map")
 
     add = parser.add_argument_group("images").add_argument
+    add("--images", metavar="PATH", help="the run's own pictures, if they have moved")
     number(add, "--clean-idx", int, "test image that leads the reconstructions")
     number(add, "--denoise-idx", int, "test image that leads the denoised images")
     number(add, "--noise-std", float, "standard deviation of the noise, before clipping to [0, 1]")
@@ -51,7 +67,8 @@ def _parser() -> program.Parser:
 
     add = parser.add_argument_group("anomalies").add_argument
     number(add, "--percentile", float, "percentile of the validation scores for the threshold")
-    add("--ood", metavar="NAME", help="TFDS name of another dataset to tell from the run's own")
+    add("--ood", metavar="NAME_OR_PATH",
+        help="TFDS name of another dataset, or pictures, to tell from the run's own")  # fmt: skip
     add("--ood-archives", metavar="DIR", help="directory of that dataset's archives")
 
     add = parser.add_argument_group("likelihood of variational autoencoders").add_argument
@@ -70,7 +87,12 @@ def _evaluate(options: dict) -> None:
     run = Run(named.pop())
     # All that can be refused without TensorFlow is refused at once.
     recipe, dataset = run.read_trained()
-    chosen.check_against(dataset)
+    chosen.resolved(dataset)
+    run.read_settings(chosen.images)
+    ood = None if chosen.ood is None or not is_path(chosen.ood) else chosen.ood
+    for argument, path in (("images", chosen.images), ("score", chosen.score), ("ood", ood)):
+        if path is not None:
+            check_images(path, argument)
     trained_dim = recipe.arguments["latent_dim"]
     if latent_dim not in (None, trained_dim):
         raise BadRequest(
@@ -79,9 +101,15 @@ def _evaluate(options: dict) -> None:
         )
 
     with program.quiet_tensorflow():
-        from keras_ae.evaluation import evaluate, report
+        from keras_ae.evaluation import evaluate, report, scoring
         from keras_ae.training import devices
     devices.use_device(device)
-    content = evaluate.evaluate(run, chosen)
+    # Notes about pictures are no scores.
+    with contextlib.redirect_stdout(sys.stdout if chosen.score is None else sys.stderr):
+        content = evaluate.evaluate(run, chosen)
+    if chosen.score is not None:
+        print("\n".join(map("\t".join, scoring.rows(content))))
+        print(scoring.remark(content), f"saved to {run.scored}", sep="\n", file=sys.stderr)
+        return
     print(report.text(content, chosen.only))
     print(f"saved to {run.evaluation_report}")

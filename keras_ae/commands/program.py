@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import errno
 import os
 import re
 import signal
@@ -12,10 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from keras_ae.backend import check_backend
 from keras_ae.errors import BadRequest, Interrupted, RunFailed
-
-# What a machine can refuse to do whatever the program is: a full disk, missing permissions.
-_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
-            errno.EIO, errno.EMFILE, errno.ENOMEM)  # fmt: skip
+from keras_ae.files import EXHAUSTED, FORBIDDEN
 
 
 class Parser(argparse.ArgumentParser):
@@ -58,7 +54,7 @@ def run(
     except BrokenPipeError:
         return 128 + signal.SIGPIPE  # As of `train.py --list | head -0`: nobody reads on.
     except OSError as error:
-        if error.errno not in _MACHINE:
+        if error.errno not in (*EXHAUSTED, *FORBIDDEN):
             raise
         message, status = error, 1
     else:

@@ -1,26 +1,35 @@
-"""Trains a recipe: `python train.py`."""
+"""Trains a recipe: `python train.py` in a clone, `keras-ae-train` where it is installed."""
 
 import argparse
+import functools
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
-from keras_ae import recipes
+from keras_ae import checks
 from keras_ae.commands import program
 from keras_ae.errors import BadRequest
-from keras_ae.recipe import DEVICES, PRECISIONS, SCHEDULES, STRATEGIES
+from keras_ae.recipe import COLORS, DEVICES, PRECISIONS, SCHEDULES, STRATEGIES
 from keras_ae.recipes import DEFAULT_RECIPE, RECIPES
-from keras_ae.runs import RUNS, SETTINGS, Run
+from keras_ae.runs import RUNS, Run
+
+# How it is called, in words of a shell.
+SCRIPT = ("python", "train.py")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs `train.py` and returns its exit status."""
-    return program.run(_parser(), _train, arguments)
+def main(arguments: Sequence[str] | None = None, call: Sequence[str] = SCRIPT) -> int:
+    """Runs `train.py`, or whatever `call` says, and returns its exit status."""
+    train = functools.partial(_train, call=call)
+    return program.run(_parser(call[-1]), train, arguments)
 
 
-def _parser() -> program.Parser:
+def console() -> int:
+    """Runs `keras-ae-train` and returns its exit status."""
+    return main(call=("keras-ae-train",))
+
+
+def _parser(prog: str = SCRIPT[-1]) -> program.Parser:
     parser = program.Parser(
-        prog="train.py",
+        prog=prog,
         description="Train an autoencoder on MNIST and write a run directory.",
         # A flag that is not given is absent: the recipe has its value.
         argument_default=argparse.SUPPRESS,
@@ -56,14 +65,18 @@ def _parser() -> program.Parser:
 
     dataset = parser.add_argument_group("data")
     add = dataset.add_argument
-    add("--dataset", metavar="NAME", help="TFDS name of 28x28 grey images")
+    add("--dataset", metavar="NAME", help="TFDS name of a dataset whose images have one shape")
     add("--archives", metavar="DIR", help="directory of the dataset's archives")
+    add("--images", metavar="PATH",
+        help="pictures of your own: a folder of files, a .npz or a .npy")  # fmt: skip
+    add("--image-size", type=_size, metavar="HEIGHTxWIDTH", help="resize these pictures")
+    add("--color", choices=COLORS, help="convert these pictures")
     add("--train-images", type=int, metavar="N", help="use the first N training images only")
     add("--full-train", action="store_true", help="train on the validation images, too")
 
     output = parser.add_argument_group("output")
     add = output.add_argument
-    add("-s", "--save-dir", metavar="DIR",
+    add("-s", "--save-dir", dest="directory", metavar="DIR",
         help=f"run directory (default: {RUNS}/RECIPE)")  # fmt: skip
     add("-p", "--plot", metavar="FILE",
         help="plot of the loss, redrawn in training (default: in the run directory)")  # fmt: skip
@@ -76,7 +89,15 @@ def _parser() -> program.Parser:
     return parser
 
 
-def _train(options: dict) -> None:
+def _size(text: str) -> tuple[int, int]:
+    height, width = text.split("x")
+    return int(height), int(width)
+
+
+_size.__name__ = "HEIGHTxWIDTH"  # So that argparse calls it in its errors.
+
+
+def _train(options: dict, call: Sequence[str]) -> None:
     if options.pop("list"):
         print(_recipe_table())
         return
@@ -84,31 +105,20 @@ def _train(options: dict) -> None:
         _export(Run(directory), options)
         return
     overwrite, resume = options.pop("overwrite"), options.pop("resume")
-    name = options.pop("recipe", None)
-    directory = options.pop("save_dir", None)
-    if directory == "":
-        raise BadRequest("`save_dir`: expected a directory, received ''")
-    default = RUNS / (DEFAULT_RECIPE if name is None else name)
-    run = Run(default if directory is None else directory)
-    if resume:
-        run.check_resumable()
-        name = _check_same(run, {**options, **({} if name is None else {"name": name})})
-    else:
-        settings = {key: options.pop(key) for key in SETTINGS if key in options}
-        recipe = recipes.get(DEFAULT_RECIPE if name is None else name).override(**options)
-        name = recipe.name
-        run.check_free(overwrite)
-    hint = f"resume with: {_resume_command(name, run)}"
+    name, directory = options.pop("recipe", None), options.pop("directory", None)
+    run, recipe, settings = checks.training(name, directory, overwrite, resume, options)
+    hint = f"resume with: {_resume_command(call, recipe.name, run)}"
     with program.quiet_tensorflow():
         from keras_ae.training import run as training
     if resume:
-        summary = training.resume(run, resume_hint=hint)
+        summary = training.resume(run, images=settings["images"], resume_hint=hint)
     else:
         summary = training.train(recipe, run, overwrite=overwrite, resume_hint=hint, **settings)
     print(_summary_lines(summary["test"], run))
 
 
 def _export(run: Run, options: dict) -> None:
+    images = options.pop("images", None)
     given = [name for name, value in options.items() if value]
     if given:
         raise BadRequest(
@@ -116,30 +126,16 @@ def _export(run: Run, options: dict) -> None:
             f"{', '.join(given)}"
         )
     run.read_trained()
+    run.read_settings(images)
     run.check_open()
     with program.quiet_tensorflow():
         from keras_ae import export
-    export.export_run(run)
+    export.export_run(run, images=images)
     print(f"exported {run.directory}")
 
 
-def _check_same(run: Run, options: dict) -> str:
-    """Checks that `options` are those of the run, and returns the name of its recipe."""
-    recipe = run.read_recipe()
-    began = {**vars(recipe), **recipe.arguments, **run.read_settings()}
-    for name, value in options.items():
-        if name in ("archives", "plot"):
-            value = str(Path(value).absolute())
-        if name not in began or began[name] != value:
-            raise BadRequest(
-                f"`resume` continues the run in {run.directory} as it began: expected {name} "
-                f"{began.get(name)!r} or no word of it, received {value!r}"
-            )
-    return recipe.name
-
-
-def _resume_command(name: str, run: Run) -> str:
-    command = ["python", "train.py", name, "--resume"]
+def _resume_command(call: Sequence[str], name: str, run: Run) -> str:
+    command = [*call, name, "--resume"]
     if run.directory != RUNS / name:
         command += ["--save-dir", str(run.directory)]
     return shlex.join(command)
@@ -158,10 +154,11 @@ def _recipe_table() -> str:
 
 
 def _summary_lines(test: dict, run: Run) -> str:
+    pca = ""
+    if "pca_mse" in test:  # Large images do without it.
+        pca = f"PCA with {test['latent_dim']} components {test['pca_mse']:.4f}, "
     lines = [
-        f"test MSE per pixel {test['mse']:.4f}  "
-        f"(PCA with {test['latent_dim']} components {test['pca_mse']:.4f}, "
-        f"mean image {test['mean_image_mse']:.4f})",
+        f"test MSE per pixel {test['mse']:.4f}  ({pca}mean image {test['mean_image_mse']:.4f})",
         f"non-constant latent units {test['non_constant_units']} of {test['latent_dim']}",
     ]
     if "kl_loss" in test:

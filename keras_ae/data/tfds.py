@@ -2,10 +2,7 @@
 
 import contextlib
 import difflib
-import errno
-import hashlib
 import logging
-import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -15,14 +12,16 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.json_format import ParseError
 
-from keras_ae.data.split import Split
+from keras_ae.data.cache import data_directory
+from keras_ae.data.split import SPLITS, Split, checksum
 from keras_ae.errors import BadRequest
-from keras_ae.files import clear_up, locked, remove, replacing, write_text
-from keras_ae.models.autoencoder import IMAGE_SHAPE
+from keras_ae.files import EXHAUSTED, clear_up, locked, remove, replacing, write_text
+from keras_ae.models.autoencoder import SMALLEST_SIDE, check_shape
 from keras_ae.recipe import is_dataset_name, plain_dataset
 
-# In a checkout the archives of the default dataset lie beside the package.
-EMBEDDED_ARCHIVES = Path(__file__).parents[2] / "data"
+# The archives of the default dataset lie inside an installed package, and beside it in a checkout.
+_INSTALLED = Path(__file__).parents[1] / "archives"
+EMBEDDED_ARCHIVES = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "data"
 # The decoded arrays and their checksum, beside what TFDS prepared.
 _ARRAYS = "keras_ae_arrays.npz"
 _ARRAYS_CHECKSUM = "keras_ae_arrays.sha256"
@@ -32,28 +31,29 @@ _CHECKSUMS = {
 }
 # TFDS waits between its tries, each time twice as long: 3 s in all, not 205 s.
 _DOWNLOAD_RETRIES = 4
-# What a machine lacks, whatever the dataset.
-_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENOMEM)
 
 
-def read(name: str, archives: str | Path | None) -> tuple[dict[str, Split], str, str]:
-    """Returns the splits `train` and `test` of a dataset, its version and its checksum.
+def read(
+    name: str, archives: str | Path | None
+) -> tuple[dict[str, Split], tuple[str, ...], str, str]:
+    """Returns the splits that a dataset has, its classes, its version and its checksum.
 
-    See `data.load`. The checksum is the SHA-256 of images and labels of both splits.
+    See `data.load`. The splits are `train`, and `test` and `validation` where TFDS has them. The
+    checksum is the SHA-256 of images and labels of all of them.
     """
-    with _told_in_one_line(name):
+    with _refusing_of(name):
         builder = _builder(name)
         archives = _find_archives(builder, archives)
         directory = Path(builder.data_dir)
         known = _CHECKSUMS.get((builder.name, str(builder.version)))
-        splits, checksum = _read_arrays(directory, known)
-        if splits is None:
+        splits, received = _read_arrays(directory, known)
+        if splits is None or (builder.info.splits and set(splits) != set(_names(builder))):
             with contextlib.suppress(OSError):
                 clear_up(directory)
             splits = _prepare(name, builder, archives)
-            checksum = _checksum(splits)
-            if known not in (None, checksum):
-                raise _damaged(builder.name, f"expected checksum {known}, received {checksum}")
+            received = checksum(splits.values())
+            if known not in (None, received):
+                raise _damaged(builder.name, f"expected checksum {known}, received {received}")
             # TFDS' directory may be shared and read-only; then every start decodes again.
             with contextlib.suppress(OSError):
                 with replacing(directory / _ARRAYS) as draft:
@@ -62,19 +62,38 @@ def read(name: str, archives: str | Path | None) -> tuple[dict[str, Split], str,
                         **{f"{key}_images": split.images for key, split in splits.items()},
                         **{f"{key}_labels": split.labels for key, split in splits.items()},
                     )
-                write_text(directory / _ARRAYS_CHECKSUM, checksum)
+                write_text(directory / _ARRAYS_CHECKSUM, received)
+    shape = tuple(builder.info.features["image"].shape)
     for key, split in splits.items():
-        if not _is_sound(split):
+        if not _is_sound(split, shape):
             raise BadRequest(
-                f"dataset {name!r} must have uint8 images [n, 28, 28, 1] and int64 labels [n] in "
+                f"dataset {name!r} must have uint8 images {['n', *shape]} and labels from 0 up in "
                 f"its split {key!r}, received {split.images.dtype} {list(split.images.shape)} and "
                 f"{split.labels.dtype} {list(split.labels.shape)}"
             )
-    return splits, str(builder.version), checksum
+    return splits, _classes(builder, splits), str(builder.version), received
+
+
+def _names(builder) -> list[str]:
+    return [name for name in SPLITS if name in builder.info.splits]
+
+
+def _label(builder):
+    """Returns the feature of the label, if the dataset has one number or class for each image."""
+    label = dict(builder.info.features).get("label")
+    is_label = label is not None and label.shape == () and np.dtype(label.np_dtype).kind in "iu"
+    return label if is_label else None
+
+
+def _classes(builder, splits: dict[str, Split]) -> tuple[str, ...]:
+    if (label := _label(builder)) is None:
+        return ()
+    number = 1 + max(int(split.labels.max()) for split in splits.values())
+    return tuple(getattr(label, "names", None) or map(str, range(number)))
 
 
 @contextlib.contextmanager
-def _told_in_one_line(name: str) -> Iterator[None]:
+def _refusing_of(name: str) -> Iterator[None]:
     """Makes a `BadRequest` of whatever TFDS raises about a dataset."""
     import tensorflow_datasets as tfds
 
@@ -93,11 +112,11 @@ def _told_in_one_line(name: str) -> Iterator[None]:
     except (ParseError, tf.errors.OpError, KeyError) as error:
         raise _damaged(name, _first_line(error)) from error
     except OSError as error:
-        if error.errno in _MACHINE:
+        if error.errno in EXHAUSTED:
             raise
         raise BadRequest(
             f"dataset {name!r}: expected a directory for datasets that can be used, as "
-            f"TFDS_DATA_DIR says, received {_data_directory()}: {_first_line(error)}"
+            f"TFDS_DATA_DIR says, received {data_directory()}: {_first_line(error)}"
         ) from error
     except Exception as error:
         raise BadRequest(
@@ -111,11 +130,17 @@ def _builder(name: str):
     builder = tfds.builder(name)
     image = dict(builder.info.features).get("image")
     # With a version TFDS reads from files that it prepared, and describes types in another way.
-    found = "no images" if image is None else f"{np.dtype(image.np_dtype)} {list(image.shape)}"
-    if found != f"uint8 {list(IMAGE_SHAPE)}":
+    shape = getattr(image, "shape", None)
+    try:
+        if shape is None or np.dtype(image.np_dtype) != np.uint8:
+            raise ValueError(shape)
+        check_shape(shape)
+    except ValueError as error:
+        found = "no images" if shape is None else f"{np.dtype(image.np_dtype)} {list(shape)}"
         raise BadRequest(
-            f"dataset {name!r} must have images uint8 {list(IMAGE_SHAPE)}, received {found}"
-        )
+            f"dataset {name!r} must have images of one shape, uint8 [height, width, 1 or 3] with "
+            f"sides from {SMALLEST_SIDE} up, received {found}"
+        ) from error
     return builder
 
 
@@ -167,11 +192,19 @@ def _prepare(name: str, builder, archives: Path | None) -> dict[str, Split]:
             f"dataset {builder.name!r}: expected a download, or the directory of its archives, "
             f"received: {_first_line(error)}"
         ) from error
-    splits = builder.as_dataset(batch_size=-1)
-    return {
-        key: Split(splits[key]["image"].numpy(), splits[key]["label"].numpy())
-        for key in ("train", "test")
-    }
+    names, has_labels = _names(builder), _label(builder) is not None
+    if "train" not in names:
+        raise BadRequest(
+            f"dataset {builder.name!r} must have a split train, received "
+            f"{', '.join(builder.info.splits) or 'none'}"
+        )
+    read = builder.as_dataset(split=names, batch_size=-1)
+    images = [one["image"].numpy() for one in read]
+    labels = [
+        one["label"].numpy().astype("int64") if has_labels else np.zeros(len(array), "int64")
+        for one, array in zip(read, images, strict=True)
+    ]
+    return {name: Split(*both) for name, *both in zip(names, images, labels, strict=True)}
 
 
 @contextlib.contextmanager
@@ -184,12 +217,8 @@ def _alone(directory: Path) -> Iterator[None]:
         yield
 
 
-def _data_directory() -> str:
-    return os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
-
-
 def _damaged(name: str, reason: str) -> BadRequest:
-    directory = _data_directory()
+    directory = data_directory()
     return BadRequest(
         f"expected what TFDS prepared as {name!r} in {directory}, received damaged files: remove "
         f"{directory}/{plain_dataset(name)} and start again ({reason})"
@@ -203,28 +232,24 @@ def _read_arrays(directory: Path, known: str | None) -> tuple[dict[str, Split] |
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             splits = {
                 key: Split(arrays[f"{key}_images"], arrays[f"{key}_labels"])
-                for key in ("train", "test")
+                for key in SPLITS
+                if f"{key}_images" in arrays
             }
         expected = known or (directory / _ARRAYS_CHECKSUM).read_text(encoding="utf-8")
-        if all(map(_is_sound, splits.values())) and _checksum(splits) == expected:
+        shape = splits["train"].images.shape[1:]
+        are_sound = all(_is_sound(split, shape) for split in splits.values())
+        if are_sound and checksum(splits.values()) == expected:
             return splits, expected
     except Exception:
         pass  # Whatever is wrong with them, they can be made again.
     return None, ""
 
 
-def _is_sound(split: Split) -> bool:
+def _is_sound(split: Split, shape: tuple[int, ...]) -> bool:
     images, labels, n = split.images, split.labels, len(split)
     types, shapes = (images.dtype, labels.dtype), (images.shape, labels.shape)
-    return n > 0 and types == (np.uint8, np.int64) and shapes == ((n, *IMAGE_SHAPE), (n,))
-
-
-def _checksum(splits: dict[str, Split]) -> str:
-    digest = hashlib.sha256()
-    for split in splits.values():
-        digest.update(split.images.tobytes())
-        digest.update(split.labels.tobytes())
-    return digest.hexdigest()
+    alike = types == (np.uint8, np.int64) and shapes == ((n, *shape), (n,))
+    return alike and n > 0 and labels.min() >= 0
 
 
 def _first_line(error: Exception) -> str:
@@ -232,7 +257,13 @@ def _first_line(error: Exception) -> str:
     return " ".join(re.sub(r"^{{.*?}}", "", str(error)).split())[:400]
 
 
+def image_shape(name: str) -> tuple[int, int, int]:
+    """Returns the shape of a dataset's images, without preparing it."""
+    with _refusing_of(name):
+        return tuple(dict(_builder(name).info.features)["image"].shape)
+
+
 def cache_directory(name: str) -> Path:
     """Returns the directory of a prepared dataset, where what is derived from it may be kept."""
-    with _told_in_one_line(name):
+    with _refusing_of(name):
         return Path(_builder(name).data_dir)

@@ -1,34 +1,47 @@
 """Measures a trained model on data, and writes what it finds."""
 
 import contextlib
+import dataclasses
 import hashlib
 import importlib
 import json
 import time
+from pathlib import Path
 
 from keras_ae import __version__, data, figures
-from keras_ae.evaluation import report
+from keras_ae.errors import BadRequest
+from keras_ae.evaluation import report, scoring
 from keras_ae.evaluation.context import Context, Section, Skipped
 from keras_ae.evaluation.vocabulary import MEASURES
 from keras_ae.files import check_writable, write_json, write_text
 from keras_ae.loading import load_dataset, load_run
-from keras_ae.options import STAGES, Options
+from keras_ae.options import STAGES, Options, is_path
 from keras_ae.runs import FIGURE_SUFFIX, Run
 
 
 def evaluate(run: Run, options: Options) -> dict:
     """Runs stages of an evaluation and writes `evaluation/` in the run directory.
 
+    With `options.score` it scores new pictures instead, and writes these scores.
+
     Each stage, when it is done, replaces what an earlier evaluation of the same model said about
     it: its figures, its part of `metrics.json` and of `report.html`. Everything else stays.
 
     Returns the contents of `evaluation/metrics.json`: `run`, the model's description; `units` by
     measure; and in `stages`, by name, the `options` that it depends on, its `tables` with `caption`
-    and `rows`, the captions of its `figures` by file, and the reasons for what was `skipped`.
+    and `rows`, the captions of its `figures` by file, and the reasons for what was `skipped`. Of
+    new pictures it returns the `threshold`, its `percentile`, and in `pictures`, by name, `score`
+    and `anomaly`; threshold and `anomaly` are `None` without validation images.
     """
     context = open_run(run, options)
+    if options.score is None:
+        with run.locked():
+            return _run_stages(context)
+    pictures = scoring.read_like(context, options.score, "score")
+    scored = scoring.measure(context, pictures)
     with run.locked():
-        return _run_stages(context)
+        scoring.write(context, pictures, scored)
+    return scored
 
 
 def _run_stages(context: Context) -> dict:
@@ -60,12 +73,30 @@ def open_run(run: Run, options: Options) -> Context:
     """Returns what the stages need to measure a finished run."""
     recipe, trained_on = run.read_trained()
     run.check_open()
-    options.check_against(trained_on)
-    dataset = load_dataset(run)
-    ood = None if options.ood is None else data.load(options.ood, options.ood_archives)
+    options = options.resolved(trained_on)
+    dataset = load_dataset(run, options.images)
     model = load_run(run)
     check_writable(run.evaluation)
-    return Context(run, recipe, model, dataset, ood, options)
+    context = Context(run, recipe, model, dataset, None, options)
+    return context if options.ood is None else dataclasses.replace(context, ood=_load_ood(context))
+
+
+def _load_ood(context: Context) -> data.Dataset:
+    """Returns the other dataset; of own pictures all are test images."""
+    name, own = context.options.ood, context.dataset
+    if is_path(name):
+        pictures = scoring.read_like(context, name, "ood")
+        test = data.Split(pictures.images, pictures.labels)
+        nothing, checksum = test[:0], hashlib.sha256(pictures.images.tobytes()).hexdigest()
+        stem = Path(name).absolute().stem
+        stem += " (ood)" if stem == own.name else ""
+        return data.Dataset(stem, "", checksum, pictures.classes, nothing, nothing, test)
+    if (shape := data.image_shape(name)) != own.image_shape:
+        raise BadRequest(
+            f"`ood`: expected images {list(own.image_shape)}, as the run was trained on, received "
+            f"{name} of {list(shape)}"
+        )
+    return data.load(name, context.options.ood_archives)
 
 
 def _describe(context: Context) -> dict:
@@ -78,6 +109,8 @@ def _describe(context: Context) -> dict:
         "epochs": recipe.epochs,
         "seed": recipe.seed,
         "dataset": dataset.name,
+        "image_shape": list(dataset.image_shape),
+        "classes": list(dataset.classes),
         "dataset_checksum": dataset.checksum,
         "train_images": len(dataset.train),
         "test_images": len(dataset.test),

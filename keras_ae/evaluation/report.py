@@ -94,11 +94,16 @@ def page(evaluation: Mapping, directory: Path) -> str:
     run, stages = evaluation["run"], evaluation["stages"]
     title = f"Evaluation of {run['recipe']}"
     links = " ".join(f'<a href="#{name}">{_escape(STAGES[name].title)}</a>' for name in stages)
+    height, width, channels = run["image_shape"]
+    shown = ", ".join(run["classes"][:20]) + (", …" if run["classes"][20:] else "")
+    classes = f"{len(run['classes'])} classes: {shown}" if run["classes"] else "no labels"
     facts = (
         f"Recipe: {run['description']}. This run: {run['latent_dim']} latent units, "
         f"{run['parameters']:,} parameters. Trained on {run['train_images']:,} images "
         f"of {run['dataset']} in {run['epochs']} epochs with seed {run['seed']}; measured on "
-        f"{run['test_images']:,} test images that training never saw."
+        f"{run['test_images']:,} test images that training never saw. The images have "
+        f"{height}x{width} pixels {'in grey' if channels == 1 else 'in colour'} and "
+        f"{classes}."
     )
     body = [
         f"<h1>{_escape(title)}</h1>",

@@ -16,11 +16,12 @@ class Measure(NamedTuple):
 # fmt: off
 MEASURES: dict[str, Measure] = {
     "images": Measure("images", "count", ",d", "Number of images that the row is a mean of."),
-    "mse": Measure("MSE", "per pixel", ".5f", "Mean squared error; pixels are in [0, 1]."),
+    "mse": Measure("MSE", "per pixel", ".5f",
+        "Mean squared error over pixels and their colours; both images are in [0, 1]."),
     "psnr": Measure("PSNR", "dB", ".2f",
         "Peak signal-to-noise ratio: 10 log10(1 / MSE), mean over images."),
     "ssim": Measure("SSIM", "1 is best", ".4f",
-        "Structural similarity in windows of 11 pixels (Wang, 2004)."),
+        "Structural similarity in windows of 11 pixels, fewer in smaller pictures (Wang, 2004)."),
     "bce": Measure("BCE", "nats/image", ".2f",
         "Binary cross-entropy, grey values taken as probabilities."),
     "bce_excess": Measure("BCE excess", "nats/image", ".2f",
@@ -73,7 +74,6 @@ MEASURES: dict[str, Measure] = {
 # Words for keys of rows, and of what a number is of, that do not read well as they are.
 NAMES = {
     "pca": "PCA",
-    "pca_clipped": "PCA, clipped",
     "pca_gaussian": "PCA with a Gaussian",
     "floor": "floor (perfect output)",
     "noisy": "noisy input",
@@ -87,8 +87,8 @@ NAMES = {
     "gaussian": "samples, Gaussian",
     "mixture": "samples, mixture",
     "prior": "samples, prior",
-    "grey_all": "grey, all",
-    "grey_first": "grey, first",
+    "grey_all": "as they are, all",
+    "grey_first": "as they are, first",
     "binarized_all": "binarized, all",
     "binarized_first": "binarized, first",
 }

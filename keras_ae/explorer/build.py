@@ -90,7 +90,7 @@ def _describe(runs: Sequence[Run], dataset: data.Dataset) -> tuple[dict, dict[st
     scripts["images"] = "".join(
         [
             _packed("images", digits.images.astype("uint8")),
-            _packed("labels", digits.labels.astype("uint8")),
+            _packed("labels", digits.labels.astype("uint16")),
             *(
                 _packed(f"filter {std} {name}", array)
                 for std, (_, arrays) in filters.items()

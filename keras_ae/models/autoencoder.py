@@ -53,9 +53,11 @@ class Autoencoder(keras.Model):
         image_shape: Height, width and channels of the images.
         latent_dim: Number of latent units.
         training_loss: What to pass to `compile` as `loss`.
+        score_unit: Unit of `score`.
     """
 
     training_loss: str | None = "mse"
+    score_unit: str = "mean squared error per pixel"
     # Names of the constructor's own arguments, each of which is an attribute, too.
     _arguments: tuple[str, ...] = ()
 
@@ -79,6 +81,19 @@ class Autoencoder(keras.Model):
         self.decoder = decoder
         self.image_shape = tuple(encoder.input_shape[1:])
         self.latent_dim = decoder.input_shape[-1]
+
+    @property
+    def clipped_decoder(self) -> keras.Model:
+        """The decoder as it is exported: with the same weights, and images in [0, 1].
+
+        A decoder with a linear output may leave that range by a little. `decode` clips its images,
+        and so does the stock layer at the end of this one.
+        """
+        clip = keras.layers.ReLU(max_value=1.0, dtype="float32", name="clipped")
+        (latents,), (images,) = self.decoder.inputs, self.decoder.outputs
+        decoder = keras.Model(latents, clip(images), name="decoder")
+        decoder(latents)  # Keras exports no model to ONNX that was never called.
+        return decoder
 
     def save(self, filepath, *args, **kwargs) -> None:
         """Saves the model as `keras.Model.save` does, to a `.keras` file.

@@ -64,6 +64,7 @@ class VariationalAutoencoder(Autoencoder):
     """
 
     training_loss = None  # The two terms of the bound are computed in `train_step`.
+    score_unit = "nats per image"
     _arguments = (
         "latent_dim", "lstm_units", "encoder_units", "dense_units", "base_filters", "filters",
         "code_activation", "dropout", "beta", "unroll", "seed",

@@ -18,16 +18,24 @@ class _FigureEveryEpochs(keras.callbacks.Callback):
             raise ValueError(f"`every` must be at least 1. Received: every={every}")
         self.path = Path(path)
         self.every = every
+        self._not_drawn = 0
 
     def on_epoch_end(self, epoch, logs=None):
+        self._not_drawn = epoch + 1
         if (epoch + 1) % self.every == 0 or epoch + 1 == self.params.get("epochs"):
-            # The epoch's field, and no other, in the name of the file, and not in its directory.
-            name = re.sub(
-                r"\{epoch(:[^{}]*)?\}",
-                lambda field: field[0].format(epoch=epoch + 1),
-                self.path.name,
-            )
-            figures.save(self.draw(epoch + 1), self.path.with_name(name))
+            self._save()
+
+    def on_train_end(self, logs=None):
+        if self._not_drawn:  # A callback has stopped the training before its last epoch.
+            self._save()
+
+    def _save(self) -> None:
+        epoch, self._not_drawn = self._not_drawn, 0
+        # The epoch's field, and no other, in the name of the file, and not in its directory.
+        name = re.sub(
+            r"\{epoch(:[^{}]*)?\}", lambda field: field[0].format(epoch=epoch), self.path.name
+        )
+        figures.save(self.draw(epoch), self.path.with_name(name))
 
 
 class ReconstructionFigures(_FigureEveryEpochs):
@@ -44,7 +52,7 @@ class ReconstructionFigures(_FigureEveryEpochs):
     ```
 
     Args:
-        images: Originals `[n, height, width, 1]` in [0, 1].
+        images: Originals `[n, height, width, channels]` in [0, 1].
         path: File to write, with a field for the epoch: `"figures/epoch_{epoch:04d}.png"`. Other
             braces, and those of directories, mean themselves.
         every: Epochs between figures; the last epoch always gets one.

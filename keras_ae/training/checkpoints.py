@@ -145,9 +145,14 @@ class Checkpoints(keras.callbacks.Callback):
             self.interrupts.check()
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.interrupts.received or time.monotonic() >= self._due:
+        if self.model.stop_training:
+            # A callback has ended the training: nothing is left to be resumed.
+            self.save(self.params["epochs"], 0)
+        elif self.interrupts.received or time.monotonic() >= self._due:
             self.save(epoch + 1, 0)
-            self.interrupts.check()
+        else:
+            return
+        self.interrupts.check()
 
 
 class _Json(tf.train.experimental.PythonState):

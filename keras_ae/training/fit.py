@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 from keras_ae import data, models
 from keras_ae.errors import BadRequest, Diverged
 from keras_ae.interrupts import Interrupts
+from keras_ae.models.autoencoder import IMAGE_SHAPE
 from keras_ae.recipe import Recipe
 from keras_ae.runs import Run
 from keras_ae.training import callbacks
@@ -21,21 +23,24 @@ FIGURE_SAMPLES = 50
 VALIDATION_BATCH = 1000
 
 
-def build(recipe: Recipe) -> models.Autoencoder:
-    """Returns the recipe's model, with initial weights from the recipe's seed."""
+def build(recipe: Recipe, image_shape: Sequence[int] = IMAGE_SHAPE) -> models.Autoencoder:
+    """Returns the recipe's model for images of a shape; the recipe's seed gives the weights."""
     keras.utils.set_random_seed(recipe.seed)
     try:
-        return getattr(models, recipe.model)(**recipe.arguments, dtype=recipe.precision)
+        return getattr(models, recipe.model)(
+            **recipe.arguments, image_shape=image_shape, dtype=recipe.precision
+        )
     except (ValueError, MemoryError, tf.errors.ResourceExhaustedError) as error:
         raise BadRequest(
             f"expected arguments that {recipe.model} can be built with, received "
-            f"{dict(recipe.arguments)}: {' '.join(str(error).split())[:200]}"
+            f"{dict(recipe.arguments)} for images {list(image_shape)}: "
+            f"{' '.join(str(error).split())[:200]}"
         ) from error
 
 
 def prepare(recipe: Recipe, images: np.ndarray) -> tuple[models.Autoencoder, data.ShuffledBatches]:
     """Returns what `fit` needs: the compiled model, and batches of `images`, which are uint8."""
-    model = build(recipe)
+    model = build(recipe, images.shape[1:])
     shuffled = data.ShuffledBatches(images, recipe.batch_size, recipe.seed, recipe.train_noise_std)
     model.compile(
         optimizer=AdamL2(learning_rate(recipe, shuffled.steps), l2=recipe.l2),
@@ -58,8 +63,12 @@ def fit(
     settings: dict,
     dataset: data.Dataset,
     interrupts: Interrupts,
+    own_callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
-    """Trains what `prepare` made from its newest checkpoint, or from the beginning."""
+    """Trains what `prepare` made from its newest checkpoint, or from the beginning.
+
+    `own_callbacks` are the user's.
+    """
     validation = None
     if len(dataset.validation):
         validation = data.batches(dataset.validation.images, VALIDATION_BATCH)
@@ -81,13 +90,14 @@ def fit(
         ),
         *([keras.callbacks.TensorBoard(run.tensorboard)] if settings["tensorboard"] else []),
         *([] if verbose else [_EpochLines()]),
+        *own_callbacks,
         checkpoints,
     ]
     first_epoch, first_step = checkpoints.restore()
     if (first_epoch, first_step) == (0, 0):
         checkpoints.save(0, 0)
     # One list for several calls of `fit`, which would make one for each out of callbacks.
-    callback_list = keras.callbacks.CallbackList(
+    callback_list = _OneTraining(
         all_callbacks,
         add_history=True,
         add_progbar=verbose == 1,
@@ -100,6 +110,7 @@ def fit(
     parts = [(shuffled.dataset, recipe.epochs)]
     if first_step:  # The rest of an epoch that has begun.
         parts.insert(0, (shuffled.dataset.skip(first_step), first_epoch + 1))
+    callback_list.begin()
     try:
         for batches, epochs in parts:
             model.fit(
@@ -111,7 +122,10 @@ def fit(
                 callbacks=callback_list,
                 verbose=verbose,
             )
+            if model.stop_training:
+                break  # A callback asked for it.
             first_epoch = epochs
+        callback_list.end()
     except _LossNotFinite as error:
         name, value, epoch = error.args
         step = _first_bad_step(model, shuffled, checkpoints, epoch)
@@ -155,6 +169,22 @@ def _figures(recipe: Recipe, run: Run, model, dataset: data.Dataset) -> list:
         latents = model.prior_step(FIGURE_SAMPLES, recipe.seed).numpy()
         drawn.append(callbacks.SampleFigures(latents, run.sample_figures, recipe.figures_every))
     return drawn
+
+
+class _OneTraining(keras.callbacks.CallbackList):
+    """Callbacks whose training begins and ends once, however often `fit` is called."""
+
+    def on_train_begin(self, logs=None):
+        pass
+
+    def on_train_end(self, logs=None):
+        self._last_logs = logs
+
+    def begin(self) -> None:
+        super().on_train_begin()
+
+    def end(self) -> None:
+        super().on_train_end(self._last_logs)
 
 
 class _LossNotFinite(Exception):

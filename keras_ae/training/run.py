@@ -8,9 +8,10 @@ import importlib.util
 import os
 import platform
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 from matplotlib.figure import Figure
 
@@ -18,7 +19,7 @@ from keras_ae import __version__, data, export, revision
 from keras_ae.errors import BadRequest, RunFailed
 from keras_ae.files import check_writable, nearest, refusing, remove, replacing, write_json
 from keras_ae.interrupts import Interrupts
-from keras_ae.recipe import Recipe, check_values
+from keras_ae.recipe import Recipe, check_source, check_values
 from keras_ae.runs import Run, owner_of
 from keras_ae.summary import summarize
 from keras_ae.training import devices
@@ -38,6 +39,10 @@ def train(
     strategy: str = "single",
     with_exports: bool = True,
     resume_hint: str = RESUME_HINT,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    images: str | Path | None = None,
+    image_size: Sequence[int] | None = None,
+    color: str | None = None,
 ) -> dict[str, dict]:
     """Trains a recipe and writes the run directory.
 
@@ -52,6 +57,10 @@ def train(
         strategy: `single`, or `mirrored` to split each batch over all devices of that kind.
         with_exports: Whether to export the model, too; `export.export_run` does it later.
         resume_hint: How to resume, for the message of an interrupted run.
+        callbacks: Further callbacks, see `keras_ae.train`.
+        images: Pictures of your own, in place of the recipe's dataset, see `data.load_images`.
+        image_size: Height and width to which they are resized.
+        color: `grey` or `rgb`, to which they are converted.
 
     Returns:
         The contents of `metrics.json`, see `summary.summarize`.
@@ -63,30 +72,45 @@ def train(
         Interrupted: If SIGINT or SIGTERM came; `resume` continues.
     """
     run.check_free(overwrite)
+    _check_callbacks(callbacks)
     settings = {
-        "archives": None if archives is None else str(Path(archives).absolute()),
-        "plot": None if plot is None else str(Path(plot).absolute()),
+        **{
+            name: None if path is None else str(Path(path).absolute())
+            for name, path in (("archives", archives), ("images", images), ("plot", plot))
+        },
+        "image_size": image_size,
+        "color": color,
         "tensorboard": tensorboard,
         "device": device,
         "strategy": strategy,
     }
     check_values(settings)
+    if images is not None:
+        recipe = recipe.override(dataset=None)
+    check_source(recipe.dataset, settings)
     begin = functools.partial(run.begin, overwrite=overwrite)
-    return _train(recipe, run, settings, begin, with_exports, resume_hint)
+    return _train(recipe, run, settings, begin, with_exports, resume_hint, callbacks)
 
 
-def resume(run: Run, with_exports: bool = True, resume_hint: str = RESUME_HINT) -> dict[str, dict]:
+def resume(
+    run: Run,
+    with_exports: bool = True,
+    resume_hint: str = RESUME_HINT,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    images: str | Path | None = None,
+) -> dict[str, dict]:
     """Resumes an interrupted run; the result is that of a run never interrupted.
 
-    Its `config.json` says what to train and how. All else is as in `train`.
+    Its `config.json` says what to train and how. `images` is the place of own pictures that have
+    moved. All else is as in `train`.
 
     Raises:
         BadRequest: If there is no unfinished run, or the dataset or all checkpoints are damaged.
     """
     run.check_resumable()
-    return _train(
-        run.read_recipe(), run, run.read_settings(), run.check_same, with_exports, resume_hint
-    )
+    _check_callbacks(callbacks)
+    recipe, settings = run.read_recipe(), run.read_settings(images)
+    return _train(recipe, run, settings, run.check_same, with_exports, resume_hint, callbacks)
 
 
 def _train(
@@ -96,6 +120,7 @@ def _train(
     begin: Callable[[dict], None],
     with_exports: bool,
     resume_hint: str,
+    callbacks: Sequence[keras.callbacks.Callback],
 ) -> dict[str, dict]:
     devices.use_device(settings["device"])
     devices.use_threads(recipe)
@@ -108,16 +133,16 @@ def _train(
         )
     with refusing("a directory of archives", str(settings["archives"])):
         nearest(settings["archives"] or "")
-    dataset = data.load_for(recipe, settings["archives"])
+    dataset = data.load_for(recipe, settings)
     devices.check_even(recipe.batch_size, len(dataset.train), distribution.num_replicas_in_sync)
     with distribution.scope():
         model, shuffled = prepare(recipe, dataset.train.images)
 
     # Overrides may have changed it.
     recipe = dataclasses.replace(recipe, parameters=model.count_params())
-    with run.locked(), Interrupts(resume_hint) as interrupts, _told_in_one_line(resume_hint):
+    with run.locked(), Interrupts(resume_hint) as interrupts, _failing_to_write(resume_hint):
         begin(_config(recipe, settings, dataset))
-        fit(model, shuffled, recipe, run, settings, dataset, interrupts)
+        fit(model, shuffled, recipe, run, settings, dataset, interrupts, callbacks)
         interrupts.check()
         with replacing(run.model) as draft:
             model.save(draft)
@@ -132,13 +157,19 @@ def _train(
 
 
 @contextlib.contextmanager
-def _told_in_one_line(hint: str) -> Iterator[None]:
+def _failing_to_write(hint: str) -> Iterator[None]:
     try:
         yield
     except (OSError, tf.errors.ResourceExhaustedError, tf.errors.OutOfRangeError) as error:
         # TensorFlow has words of its own for a full disk; its last ones are the system's.
         reason = re.sub(r" \[Op:.*", "", str(error)).rsplit("; ", 1)[-1]
-        raise RunFailed(f"could not write: {reason}; when that is mended, {hint}") from error
+        raise RunFailed(f"could not go on: {reason}; when that is mended, {hint}") from error
+
+
+def _check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    are_many = isinstance(callbacks, list | tuple)
+    if not are_many or not all(isinstance(one, keras.callbacks.Callback) for one in callbacks):
+        raise BadRequest(f"`callbacks`: expected a list of Keras callbacks, received {callbacks!r}")
 
 
 def _check_plot(plot: str | None, run: Run) -> None:
@@ -167,13 +198,8 @@ def _config(recipe: Recipe, settings: dict, dataset: data.Dataset) -> dict:
         "recipe": dataclasses.asdict(recipe),
         "settings": settings,
         "dataset": {
-            "name": dataset.name,
-            "version": dataset.version,
-            "checksum": dataset.checksum,
-            "archives": settings["archives"],
-            "train": len(dataset.train),
-            "validation": len(dataset.validation),
-            "test": len(dataset.test),
+            **dataset.describe(),
+            **{name: settings[name] for name in ("archives", "images", "image_size", "color")},
         },
         "commit": revision.commit(),
         "versions": {

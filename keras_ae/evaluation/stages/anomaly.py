@@ -2,13 +2,14 @@
 
 import csv
 import io
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.metrics import average_precision_score
 
 from keras_ae import data, figures, metrics
-from keras_ae.evaluation.context import Context, Rows, Section
+from keras_ae.evaluation.context import NO_THRESHOLD, Context, Rows, Section
 from keras_ae.evaluation.scores import FIT_IMAGES, QUICK_SCORES
 
 EXTREMES_DRAWN = 10
@@ -18,42 +19,28 @@ class Measured(NamedTuple):
     """Anomaly scores of single images."""
 
     scores: dict[str, np.ndarray]  # The model's own, of test splits, by the name of the dataset.
-    validation: np.ndarray  # Those of the validation images.
-    threshold: float | None  # Above it an image counts as an anomaly; needs validation images.
     separation: Rows | None  # How well each score tells the other dataset, if there is one.
 
 
 def measure(context: Context) -> Measured:
     """Scores the test images, and those of the other dataset."""
-    model, validation = context.model, context.dataset.validation
+    model, separation = context.model, None
     scores = {context.dataset.name: model.score(context.images)}
-    separation = threshold = None
     if context.ood is not None:
         ood_images = data.to_float(context.ood.test.images)
         scores[context.ood.name] = model.score(ood_images)
         separation = _separation(context, ood_images, *scores.values())
-    of_validation = model.score(data.to_float(validation.images))
-    if len(validation):
-        threshold = float(np.percentile(of_validation, context.options.percentile))
-    return Measured(scores, of_validation, threshold, separation)
+    return Measured(scores, separation)
 
 
 def present(context: Context, measured: Measured) -> Section:
     """Shows the scores, the threshold, and the easiest and hardest images."""
-    scores, threshold = measured.scores, measured.threshold
-    kind = (
-        "negative ELBO at the posterior mean, nats per image"
-        if context.is_variational
-        else "mean squared error per pixel"
-    )
+    scores, threshold, kind = measured.scores, context.threshold, context.score_words
     section = Section()
     if threshold is None:
-        section.skipped["threshold"] = (
-            "the run was trained on the validation images, too, so none are left to take a "
-            "threshold from"
-        )
+        section.skipped["threshold"] = NO_THRESHOLD
     else:
-        sets = {"validation": measured.validation}
+        sets = {"validation": context.validation_scores}
         sets |= {f"{name} test": values for name, values in scores.items()}
         section.tables["threshold"] = (
             f"Scores ({kind}) of whole splits, and the share above the threshold, which is "
@@ -79,12 +66,15 @@ def present(context: Context, measured: Measured) -> Section:
             f"0.5 and an average precision of {chance:.2f}. Compare the "
             "model with scores that need none: the error of PCA, the distance from the mean image, "
             "the brightness of the image alone, and the angle between its pixels and those of "
-            f"training images. The angles and the Mahalanobis distance learn from {FIT_IMAGES:,} "
-            "training images; keras_ae/evaluation/scores.py describes them. Angles are made for "
-            "digits of another class: they look along the directions in which digits vary, and at "
-            "no other.",
+            f"training images. The angles and the Mahalanobis distance learn from "
+            f"{min(FIT_IMAGES, len(context.dataset.train)):,} training images; "
+            "keras_ae/evaluation/scores.py describes them. Angles are made for other classes of "
+            "the same kind of image: they look along the directions in which the training images "
+            "vary, and at no other.",
             measured.separation,
         )
+        if context.no_references:
+            section.skipped["PCA"] = context.no_references
     _present_extremes(context, scores[context.dataset.name], kind, section)
     section.figures["histogram"] = (
         "Scores of the test images. The less two datasets overlap, the better the score tells "
@@ -93,19 +83,17 @@ def present(context: Context, measured: Measured) -> Section:
             {f"{name} test": values for name, values in scores.items()}, f"score: {kind}", threshold
         ),
     )
-    labels = {context.dataset.name: context.dataset.test.labels}
-    if context.ood is not None:
-        labels[context.ood.name] = context.ood.test.labels
-    section.files[context.run.scores.name] = _scores_csv(scores, labels, threshold)
+    datasets = filter(None, (context.dataset, context.ood))
+    section.files[context.run.scores.name] = _scores_csv(scores, datasets, threshold)
     return section
 
 
 def _present_extremes(context: Context, scores: np.ndarray, kind: str, section: Section) -> None:
     order = np.argsort(scores, kind="stable")
     captions = {
-        "easiest": "The test images with the lowest scores. Simple shapes of few strokes are easy.",
+        "easiest": "The test images with the lowest scores. Simple shapes are easy.",
         "hardest": "The test images with the highest scores: candidates for anomalies. Look "
-        "whether a person would call them odd, too, or whether they just have much ink.",
+        "whether a person would call them odd, too, or whether they just have much detail.",
     }
     for name, sorted_indices in zip(captions, (order, order[::-1]), strict=True):
         chosen = sorted_indices[:EXTREMES_DRAWN]
@@ -123,14 +111,13 @@ def _separation(
     context: Context, ood_images: np.ndarray, own_scores: np.ndarray, ood_scores: np.ndarray
 ) -> Rows:
     both = np.concatenate([context.images, ood_images])
-    pca = context.pca.reconstruct(both, context.model.latent_dim)
-    mean_image = np.broadcast_to(context.pca.mean.reshape(both.shape[1:]), both.shape)
-    scores = {
-        "model": np.concatenate([own_scores, ood_scores]),
-        "pca": metrics.mean_squared_error(both, pca),
-        "mean_image": metrics.mean_squared_error(both, mean_image),
-        "brightness": both.mean(axis=(1, 2, 3)),
-    }
+    mean_image = np.broadcast_to(context.mean_image, both.shape)
+    scores = {"model": np.concatenate([own_scores, ood_scores])}
+    if context.pca is not None:
+        pca = context.pca.reconstruct(both, context.pca_dimensions).clip(0, 1)
+        scores["pca"] = metrics.mean_squared_error(both, pca)
+    scores["mean_image"] = metrics.mean_squared_error(both, mean_image)
+    scores["brightness"] = both.mean(axis=(1, 2, 3))
     for name, score in QUICK_SCORES.items():
         scores[name] = score(context.model, context.train_images[:FIT_IMAGES], both)
     is_other = np.repeat([0, 1], [len(own_scores), len(ood_scores)])
@@ -143,12 +130,16 @@ def _separation(
     }
 
 
-def _scores_csv(scores: dict, labels: dict, threshold: float | None) -> str:
+def _scores_csv(
+    scores: dict[str, np.ndarray], datasets: Iterable[data.Dataset], threshold: float | None
+) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["dataset", "index", "label", "score", "above_threshold"])
-    for name, values in scores.items():
-        for index, (label, value) in enumerate(zip(labels[name], values, strict=True)):
+    for dataset in datasets:
+        values = scores[dataset.name]
+        for index, (label, value) in enumerate(zip(dataset.test.labels, values, strict=True)):
             above = "" if threshold is None else int(value > threshold)
-            writer.writerow([name, index, label, f"{value:.9g}", above])
+            name = dataset.classes[label] if dataset.classes else ""
+            writer.writerow([dataset.name, index, name, f"{value:.9g}", above])
     return text.getvalue()

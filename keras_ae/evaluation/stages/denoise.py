@@ -25,15 +25,16 @@ def measure(context: Context) -> Measured:
     shown = context.examples(options.denoise_idx)
     sweep: Rows = {}
     for noise_std in sorted({*NOISE_SWEEP, options.noise_std}):
-        affine = AffineFilter.fit(context.train_images, noise_std)
         # One draw for all strengths, so that they differ in nothing else.
         noisy = data.noisy(images, noise_std, seed=(options.seed, 0)).numpy()
         outputs = {
             "noisy": noisy,
             "model": context.model.reconstruct(noisy),
-            "pca": context.pca.reconstruct(noisy, context.model.latent_dim).clip(0, 1),
-            "affine": affine(noisy).clip(0, 1),
         }
+        if context.pca is not None:
+            affine = AffineFilter.fit(context.train_images, noise_std)
+            outputs["pca"] = context.pca.reconstruct(noisy, context.pca_dimensions).clip(0, 1)
+            outputs["affine"] = affine(noisy).clip(0, 1)
         errors = {name: _error_and_ratio(images, output) for name, output in outputs.items()}
         sweep[str(noise_std)] = {
             measure: {name: errors[name][measure] for name in outputs}
@@ -41,7 +42,7 @@ def measure(context: Context) -> Measured:
         }
         if noise_std == options.noise_std:
             chosen = errors
-            drawn = {name: outputs[name][shown] for name in ("noisy", "model", "affine")}
+            drawn = {name: output[shown] for name, output in outputs.items() if name != "pca"}
     chosen["model_without_noise"] = _error_and_ratio(images, context.reconstructions)
     return Measured(chosen, sweep, drawn, shown)
 
@@ -56,13 +57,19 @@ def present(context: Context, measured: Measured) -> Section:
         else "This model never saw noise in training."
     )
     section = Section()
+    references = (
+        f"PCA projects on {context.pca_dimensions} components. The affine filter is the best one "
+        "for this noise: it is fitted to the training images and told the strength of the noise. "
+        "All outputs are clipped to [0, 1]. "
+    )
+    if context.no_references:
+        references = ""
+        section.skipped["PCA and the affine filter"] = context.no_references
     section.tables["at_noise_std"] = (
         f"{strength}, clipped to [0, 1], on all test images, compared with the clean originals. "
-        f"{trained} The noisy input is the error before, the model's row the error after. PCA "
-        f"projects on {context.model.latent_dim} components. The affine filter is the best one for "
-        "this noise: it is fitted to the training images and told the strength of the noise. Both "
-        "are clipped to [0, 1], too. Denoising by this model cannot be expected to be better than "
-        "its reconstruction without noise.",
+        f"{trained} The noisy input is the error before, the model's row the error after. "
+        f"{references}Denoising by this model cannot be expected to be better than its "
+        "reconstruction without noise.",
         measured.chosen,
     )
     section.tables["sweep"] = (
@@ -73,8 +80,8 @@ def present(context: Context, measured: Measured) -> Section:
     )
     labels = {"noisy": "noisy", "model": "denoised", "affine": "affine filter"}
     section.figures["images"] = (
-        f"{strength}: test image {options.denoise_idx}, then the first of each digit. "
-        "Look whether the denoised digit is still the original one, and not only clean.",
+        f"{strength}: test image {options.denoise_idx}, then {context.examples_words}. "
+        "Look whether a denoised image still shows what the original does, and is not only clean.",
         figures.image_rows(
             {
                 **{labels[name]: images for name, images in measured.images.items()},
@@ -95,6 +102,7 @@ def present(context: Context, measured: Measured) -> Section:
                     ("pca", "PCA"),
                     ("affine", "affine filter"),
                 )
+                if name in measured.chosen
             },
             "standard deviation of the noise, before clipping",
             "mean squared error per pixel",

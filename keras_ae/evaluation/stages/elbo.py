@@ -60,10 +60,10 @@ def present(context: Context, measured: Measured) -> Section:
     section.tables["bounds"] = (
         "Nats per image, beta 1. Negative ELBO = reconstruction + KL, with one sample of the "
         f"posterior for each image; NLL is the bound by {context.options.nll_samples} importance "
-        "samples, which is tighter. Binarized: each pixel drawn once as 0 or 1 with its grey value "
-        "as probability, with a fixed seed; these are true bounds on a likelihood, though the "
-        "model was trained on grey images. Grey: the pixel values stand in for probabilities, so "
-        "this is the training objective and no likelihood of the images.",
+        "samples, which is tighter. Binarized: each pixel drawn once as 0 or 1 with its value as "
+        "probability, with a fixed seed; these are true bounds on a likelihood, though the model "
+        "was trained on images as they are. As they are: the pixel values stand in for "
+        "probabilities, so this is the training objective and no likelihood of the images.",
         measured.bounds,
     )
     section.tables["use"] = (
@@ -72,7 +72,7 @@ def present(context: Context, measured: Measured) -> Section:
         {"model": {"active_units": int(active.sum()), "latent_dim": len(active)}},
     )
     section.tables["units"] = (
-        "KL divergence from the prior for each unit, mean over the grey test images, largest "
+        "KL divergence from the prior for each unit, mean over the test images, largest "
         "first. A unit near 0 nats says nothing about the image.",
         {
             f"unit {unit}": {
@@ -127,7 +127,7 @@ def _weigher(model: VariationalAutoencoder) -> Callable:
 
 
 def _binarized(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draws each pixel as 0 or 1 with its grey value as the probability of 1."""
+    """Draws each pixel as 0 or 1 with its value as the probability of 1."""
     return (rng.random(images.shape) < images).astype("float32")
 
 

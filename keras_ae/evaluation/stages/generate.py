@@ -1,4 +1,4 @@
-"""Samples, and their quality in the eyes of a classifier of digits."""
+"""Samples, and their quality in the eyes of a classifier of the data's own labels."""
 
 from typing import NamedTuple
 
@@ -17,18 +17,19 @@ PLANE_STEPS = 15
 
 
 class Quality(NamedTuple):
-    """The samples in the eyes of a classifier of digits, by the kind of image."""
+    """The samples in the eyes of a classifier, by the kind of image."""
 
     accuracy: float  # Share of the test images that the classifier gets right.
+    references: int  # Training images that the distances are from.
     rows: Rows  # Distance to real images, confidence.
-    shares: dict[str, np.ndarray]  # Share of the images in each class, `[10]`.
+    shares: dict[str, np.ndarray]  # Share of the images in each class, `[classes]`.
 
 
 class Measured(NamedTuple):
     """Samples of a model."""
 
     samples: dict[str, np.ndarray]  # By where their latents are from, see `_SOURCES`.
-    quality: Quality | None  # `None` where the images are no digits of MNIST.
+    quality: Quality | str  # Or why the samples are not judged.
 
 
 _SOURCES = {
@@ -40,40 +41,45 @@ _SOURCES = {
 
 
 def measure(context: Context) -> Measured:
-    """Draws samples and judges them."""
+    """Draws samples, as many as there are test images, and judges them."""
     model, seed = context.model, context.options.seed
+    count = min(SAMPLES, max(SAMPLES_DRAWN, len(context.images)))
     if context.is_variational:
-        latents = {"prior": model.prior_step(SAMPLES, seed).numpy()}
+        latents = {"prior": model.prior_step(count, seed).numpy()}
     else:
         latents = {
-            name: _fitted_samples(context.train_latents, components, seed)
+            name: _fitted_samples(context.train_latents, components, count, seed)
             for name, components in (("gaussian", 1), ("mixture", MIXTURE_COMPONENTS))
         }
     samples = {name: model.decode(drawn) for name, drawn in latents.items()}
-    is_mnist = context.dataset.name == "mnist"
-    return Measured(samples, _judge(context, samples) if is_mnist else None)
+    reason = context.no_classes(context.dataset.test)
+    return Measured(samples, reason or _judge(context, samples))
 
 
-def _fitted_samples(latents: np.ndarray, components: int, seed: int) -> np.ndarray:
+def _fitted_samples(latents: np.ndarray, components: int, count: int, seed: int) -> np.ndarray:
+    components = min(components, len(latents))
     # k-means proper adds up in the order in which threads end, so its last digits vary.
     mixture = GaussianMixture(components, init_params="k-means++", max_iter=300, random_state=seed)
-    drawn, _ = mixture.fit(latents.astype("float64")).sample(SAMPLES)
+    drawn, _ = mixture.fit(latents.astype("float64")).sample(count)
     # They come sorted by component.
     return np.random.default_rng(seed).permutation(drawn).astype("float32")
 
 
-def _judge(context: Context, samples: dict[str, np.ndarray]) -> Quality:
-    # The run may have had a part of the training images only; the classifier gets all.
-    mnist = data.load("mnist")
-    judge = classifier.load(mnist)
-    reference, _ = judge(data.to_float(mnist.train.images[:SAMPLES]))
-    linear = context.pca.sample(SAMPLES, context.model.latent_dim, context.options.seed)
-    sets = {
-        "real_test": context.images,
-        "test_reconstructions": context.reconstructions,
-        **samples,
-        "pca_gaussian": linear.reshape(-1, *context.images.shape[1:]).clip(0, 1),
-    }
+def _judge(context: Context, samples: dict[str, np.ndarray]) -> Quality | str:
+    whole = context.whole_dataset
+    judge = classifier.load(whole)
+    counts = np.bincount(whole.test.labels)
+    if judge.accuracy <= counts.max() / counts.sum():
+        return (
+            f"a classifier of the classes gets {judge.accuracy:.2%} of the test images right, no "
+            f"more than the largest class has ({counts.max() / counts.sum():.2%})"
+        )
+    reference, _ = judge(data.to_float(whole.train.images[:SAMPLES]))
+    sets = {"real_test": context.images, "test_reconstructions": context.reconstructions, **samples}
+    if context.pca is not None:
+        count = len(next(iter(samples.values())))
+        linear = context.pca.sample(count, context.pca_dimensions, context.options.seed)
+        sets["pca_gaussian"] = linear.reshape(-1, *context.images.shape[1:]).clip(0, 1)
     rows: Rows = {}
     shares = {}
     for name, images in sets.items():
@@ -85,7 +91,7 @@ def _judge(context: Context, samples: dict[str, np.ndarray]) -> Quality:
             "confident": float(np.mean(probabilities.max(axis=1) >= CONFIDENT)),
             "distance_to_uniform": metrics.distance_to_uniform(counts),
         }
-    return Quality(judge.accuracy, rows, shares)
+    return Quality(judge.accuracy, len(reference), rows, shares)
 
 
 def present(context: Context, measured: Measured) -> Section:
@@ -99,17 +105,15 @@ def present(context: Context, measured: Measured) -> Section:
     for name, images in measured.samples.items():
         section.figures[name] = (
             f"Decoded latents drawn from {_SOURCES[name]}, the first {SAMPLES_DRAWN} of "
-            f"{SAMPLES:,}, none chosen. Look for blank or broken shapes, and for digits that are "
-            "missing.",
+            f"{len(images):,}, none chosen. Look for blank or broken images, and for kinds that "
+            "are missing.",
             figures.image_grid(images[:SAMPLES_DRAWN]),
         )
     _present_plane(context, section)
-    if measured.quality is None:
-        section.skipped["quality of the samples"] = (
-            f"it needs a classifier of mnist's digits, and the run is on {context.dataset.name}"
-        )
+    if isinstance(measured.quality, str):
+        section.skipped["quality of the samples"] = measured.quality
     else:
-        _present_quality(measured.quality, list(measured.samples), section)
+        _present_quality(context, measured, section)
     return section
 
 
@@ -123,38 +127,43 @@ def _present_plane(context: Context, section: Section) -> None:
     grid = np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2).astype("float32")
     section.figures["plane"] = (
         "The whole plane of latents, decoded, at percentiles 2 to 98 of each unit over the "
-        "training images. Look which digits are neighbours, and at the shapes between them.",
+        "training images. Look which kinds are neighbours, and at what lies between them.",
         figures.image_plane(context.model.decode(grid), first, second),
     )
 
 
-def _present_quality(quality: Quality, samples: list[str], section: Section) -> None:
-    shares = quality.shares
-    digits = [str(digit) for digit in range(len(shares["real_test"]))]
+def _present_quality(context: Context, measured: Measured, section: Section) -> None:
+    quality, names = measured.quality, context.dataset.classes
+    shares, count = quality.shares, len(next(iter(measured.samples.values())))
+    pca = "; PCA with a Gaussian on its components shows what a linear model does"
+    if context.no_references:
+        pca = ""
+        section.skipped["PCA"] = context.no_references
     section.tables["quality"] = (
-        f"{SAMPLES:,} images of each kind, judged by a small classifier of digits (test accuracy "
-        f"{quality.accuracy:.2%}), which is confident when it gives a class {CONFIDENT:.0%} or "
-        "more. The Fréchet distance is taken in the classifier's own feature space, from "
-        f"{SAMPLES:,} training images: it is comparable within this project only. The real test "
-        "images are its floor. Reconstructions of the test images show what the decoder can do at "
-        "best; PCA with a Gaussian on its components shows what a linear model does.",
+        f"{count:,} samples of each kind beside {len(context.images):,} test images, judged by a "
+        f"small classifier of the {len(names)} classes (test accuracy {quality.accuracy:.2%}), "
+        f"which is confident when it gives a class {CONFIDENT:.0%} or more. The Fréchet distance "
+        "is taken in the classifier's own feature space, from "
+        f"{quality.references:,} training images: it is comparable within this project, and for "
+        "one dataset only. The real test images are its floor. Reconstructions of the test images "
+        f"show what the decoder can do at best{pca}.",
         quality.rows,
     )
     section.tables["classes"] = (
-        "What the classifier takes them for: share of the images in each class. Ten equal shares "
-        "would be 0.1 each.",
+        "What the classifier takes them for: share of the images in each class. "
+        f"{len(names)} equal shares would be {1 / len(names):.2g} each.",
         {
-            digit: {"share": {name: float(values[place]) for name, values in shares.items()}}
-            for place, digit in enumerate(digits)
+            name: {"share": {kind: float(values[place]) for kind, values in shares.items()}}
+            for place, name in enumerate(names)
         },
     )
     section.figures["classes"] = (
-        "Classes of the samples beside those of the real test images. A digit without a bar is "
+        "Classes of the samples beside those of the real test images. A class without a bar is "
         "one that the model does not generate.",
         figures.bars(
-            digits,
-            {name.replace("_", " "): shares[name] for name in ("real_test", *samples)},
-            "digit that the classifier sees",
+            names,
+            {name.replace("_", " "): shares[name] for name in ("real_test", *measured.samples)},
+            "class that the classifier sees",
             "share of the images",
         ),
     )

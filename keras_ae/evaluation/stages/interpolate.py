@@ -3,12 +3,14 @@
 import numpy as np
 
 from keras_ae import figures, metrics
-from keras_ae.evaluation.context import Context, Section
+from keras_ae.evaluation.context import Context, Section, Skipped
 
 
 def measure(context: Context) -> dict[str, np.ndarray]:
-    """Returns the images of each path, `[steps, 28, 28, 1]`: `linear`, `spherical`, `pixels`."""
+    """Returns the images of each path, `[steps, ...]`: `linear`, `spherical`, `pixels`."""
     options = context.options
+    if len(context.images) < 2:
+        raise Skipped("there is one test image only")
     ends = context.images[[options.interp_idx1, options.interp_idx2]]
     fractions = np.linspace(0, 1, options.steps, dtype="float32")[:, None]
     start, end = context.model.encode(ends)
@@ -51,7 +53,7 @@ def present(context: Context, paths: dict[str, np.ndarray]) -> Section:
         f"From test image {options.interp_idx1} to test image {options.interp_idx2} in "
         f"{options.steps} images. Linear: on the straight line between the latents of the two."
         f"{spherical} Pixels: the two originals faded into each other, for comparison. Good "
-        "latents pass through shapes that could be digits, where faded pixels show two at once.",
+        "latents pass through images that could be real, where faded pixels show two at once.",
         figures.image_rows(paths),
     )
     return section

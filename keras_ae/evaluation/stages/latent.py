@@ -15,21 +15,24 @@ NEIGHBOURS = 5
 
 def measure(context: Context) -> Rows:
     """Returns what the nearest neighbours by the latents say about the label."""
-    dataset, dimensions = context.dataset, context.model.latent_dim
-    latents = {
-        "model": (context.train_latents, context.latents),
-        "pca": tuple(
-            context.pca.encode(images, dimensions)
+    dataset = context.dataset
+    latents = {"model": (context.train_latents, context.latents)}
+    if context.pca is not None:
+        latents["pca"] = tuple(
+            context.pca.encode(images, context.pca_dimensions)
             for images in (context.train_images, context.images)
-        ),
-    }
+        )
     rows: Rows = {}
     for name, (train, test) in latents.items():
-        neighbours = KNeighborsClassifier(NEIGHBOURS).fit(train, dataset.train.labels)
-        rows[name] = {
-            "neighbour_accuracy": float(neighbours.score(test, dataset.test.labels)),
+        rows[name] = {}
+        if not context.no_classes(dataset.train):
+            neighbours = KNeighborsClassifier(min(NEIGHBOURS, len(train)))
+            neighbours.fit(train, dataset.train.labels)
+            accuracy = float(neighbours.score(test, dataset.test.labels))
+            rows[name]["neighbour_accuracy"] = accuracy
+        rows[name] |= {
             "non_constant_units": metrics.non_constant_units(test),
-            "latent_dim": dimensions,
+            "latent_dim": test.shape[1],
         }
     return rows
 
@@ -38,18 +41,36 @@ def present(context: Context, labels: Rows) -> Section:
     """Shows what neighbours say, and draws the map."""
     dataset, dimensions = context.dataset, context.model.latent_dim
     section = Section()
-    section.tables["labels"] = (
+    shown = context.latents[:MAP_IMAGES]
+    neighbours, colours, look = (
         f"Share of the test images whose label is that of most of their {NEIGHBOURS} nearest "
-        f"training images by the distance of the latents ({len(dataset.train):,} training images), "
-        f"beside PCA with {dimensions} components. Non-constant units have more than one value.",
+        f"training images, of {len(dataset.train):,}, by the distance of the latents. ",
+        ", coloured by class",
+        " Look for classes that keep to themselves and for pairs that run into each other.",
+    )
+    if reason := context.no_classes(dataset.train):
+        section.skipped["labels of the neighbours"] = reason
+        neighbours = ""
+    if context.no_classes(dataset.test):
+        colours = look = ""
+    if context.no_references:
+        section.skipped["PCA"] = context.no_references
+    section.tables["labels"] = (
+        f"{neighbours}Non-constant units have more than one value. PCA, where it has a row, has as "
+        "many components as the model has latents and the images allow.",
         labels,
     )
-    shown = context.latents[:MAP_IMAGES]
+    if len(shown) < 2:
+        section.skipped["map"] = "there is one test image only"
+        return section
     section.figures["map"] = (
-        f"The latents of the first {len(shown):,} test images in two dimensions, coloured by label."
-        f" {_EXPLANATIONS[min(dimensions, 3)]} Look for digits that keep to themselves and for "
-        "pairs that run into each other, among digits often 4 and 9.",
-        figures.scatter(_maps(shown, context.options.seed), dataset.test.labels[:MAP_IMAGES]),
+        f"The latents of the first {len(shown):,} test images in two dimensions{colours}. "
+        f"{_EXPLANATIONS[min(dimensions, 3)]}{look}",
+        figures.scatter(
+            _maps(shown, context.options.seed),
+            dataset.test.labels[:MAP_IMAGES],
+            dataset.classes if colours else (),
+        ),
     )
     return section
 
@@ -70,5 +91,8 @@ def _maps(latents: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         return {"latents": latents}
     # Threads add up in an order that varies, and t-SNE makes a lot of the last digits.
     with threadpool_limits(1):
-        neighbourly = TSNE(init="random", random_state=seed).fit_transform(latents)
+        perplexity = min(30.0, (len(latents) - 1) / 3)
+        neighbourly = TSNE(perplexity=perplexity, init="random", random_state=seed).fit_transform(
+            latents
+        )
     return {"PCA": PCA.fit(latents).encode(latents, 2), "t-SNE": neighbourly}

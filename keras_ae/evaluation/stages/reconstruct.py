@@ -1,4 +1,4 @@
-"""Reconstruction errors, overall and by digit, beside linear references."""
+"""Reconstruction errors, overall and by class, beside linear references."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,8 @@ import numpy as np
 from keras_ae import figures, metrics
 from keras_ae.evaluation.context import Context, Rows, Section
 
-REFERENCES = ("pca", "mean_image")
+# Words of the figures for the rows of the tables.
+LABELS = {"model": "model", "pca": "PCA", "mean_image": "mean image"}
 
 
 class Measured(NamedTuple):
@@ -15,7 +16,7 @@ class Measured(NamedTuple):
 
     outputs: dict[str, np.ndarray]  # See `outputs`.
     overall: Rows  # Means over all images: a row for each of the outputs, and the floor.
-    by_digit: Rows  # Means over the images of each digit, of the model and `REFERENCES`.
+    by_class: Rows  # The same over the images of each class; empty without classes.
 
 
 def measure(context: Context) -> Measured:
@@ -29,81 +30,91 @@ def measure(context: Context) -> Measured:
     }
     overall["floor"] = {"bce": float(floor.mean()), "bce_excess": 0.0}
 
-    labels = context.dataset.test.labels
+    if context.no_classes(context.dataset.test):
+        return Measured(by_source, overall, {})
+    labels, names = context.dataset.test.labels, context.dataset.classes
     groups = {"all": np.ones(len(labels), bool)}
-    groups |= {str(label): labels == label for label in np.unique(labels)}
-    by_digit: Rows = {
+    for label in np.unique(labels):
+        # A class may have any name, also that of the first row.
+        name = names[label] if names[label] not in groups else f"class {names[label]}"
+        groups[name] = labels == label
+    by_class: Rows = {
         group: {"images": int(chosen.sum())}
         | {
-            measure: {
-                name: float(quality[name][measure][chosen].mean())
-                for name in ("model", *REFERENCES)
-            }
+            measure: {name: float(found[measure][chosen].mean()) for name, found in quality.items()}
             for measure in quality["model"]
         }
         for group, chosen in groups.items()
     }
-    return Measured(by_source, overall, by_digit)
+    return Measured(by_source, overall, by_class)
 
 
 def outputs(context: Context) -> dict[str, np.ndarray]:
-    """Returns the reconstructions of the test images, by the model and by its references."""
+    """Returns the reconstructions of the test images, by the model and by its references.
+
+    All of them are clipped to [0, 1].
+    """
     images = context.images
-    pca = context.pca.reconstruct(images, context.model.latent_dim)
-    return {
-        "model": context.reconstructions,
-        "pca": pca,
-        "pca_clipped": pca.clip(0, 1),
-        "mean_image": np.broadcast_to(context.pca.mean.reshape(images.shape[1:]), images.shape),
-    }
+    found = {"model": context.reconstructions}
+    if context.pca is not None:
+        found["pca"] = context.pca.reconstruct(images, context.pca_dimensions).clip(0, 1)
+    return found | {"mean_image": np.broadcast_to(context.mean_image, images.shape)}
 
 
 def present(context: Context, measured: Measured) -> Section:
     """Shows errors and images."""
-    images, dimensions = context.images, context.model.latent_dim
+    images, dimensions = context.images, context.pca_dimensions
     shown = context.examples(context.options.clean_idx)
     section = Section()
+    pca = (
+        f"PCA has {dimensions} components, as many as the model has latents and the images allow, "
+        "and is fitted to the training images: a model that does not beat it gains nothing from "
+        "not being linear. "
+    )
+    if context.no_references:
+        pca = ""
+        section.skipped["PCA"] = context.no_references
     section.tables["overall"] = (
-        f"Means over {len(images):,} test images. PCA has {dimensions} components, as many as the "
-        "model has latents, and is fitted to the training images: a model that does not beat it "
-        "gains nothing from not being linear. Its output may leave [0, 1]; the clipped row cannot. "
-        "Grey pixels have a cross-entropy above zero however good the output is: the floor row. "
+        f"Means over {len(images):,} test images. {pca}All images are clipped to [0, 1] before "
+        "any error, those of the references, too. "
+        "Pixels that are neither 0 nor 1 have a cross-entropy above zero however good the output "
+        "is: the floor row. "
         f"Probabilities are clipped to [{metrics.EPSILON:g}, 1 - {metrics.EPSILON:g}] in it, "
         "which PCA, no model of probabilities, often needs.",
         measured.overall,
     )
-    section.tables["by_digit"] = (
-        "The same by digit, for the model, PCA and the mean training image. Thin digits such as "
-        "the 1 have small errors whatever the model: compare with the references of the same row.",
-        measured.by_digit,
-    )
     section.figures["images"] = (
-        f"Originals over their reconstructions: test image {context.options.clean_idx}, then the "
-        "first of each digit. Look for strokes that become blurred, lost or another digit's, and "
-        f"compare with PCA at the same {dimensions} numbers for an image.",
+        f"Originals over their reconstructions: test image {context.options.clean_idx}, then "
+        f"{context.examples_words}. Look for details that become blurred, lost or another "
+        "class's. PCA has the same number of latents, where it is shown.",
         figures.image_rows(
-            {
-                "original": images[shown],
-                "reconstructed": context.reconstructions[shown],
-                "PCA": measured.outputs["pca_clipped"][shown],
+            {"original": images[shown]}
+            | {
+                label: measured.outputs[name][shown]
+                for name, label in (("model", "reconstructed"), ("pca", "PCA"))
+                if name in measured.outputs
             }
         ),
     )
-    digits = {name: row for name, row in measured.by_digit.items() if name != "all"}
-    section.figures["error_by_digit"] = (
-        "Mean squared error per pixel by digit. The distance of the first bar from the second is "
-        "what the model gains over a linear one.",
+    if reason := context.no_classes(context.dataset.test):
+        section.skipped["errors by class"] = reason
+        return section
+    section.tables["by_class"] = (
+        "The same by class, for the model and its references. Plain images have small errors "
+        "whatever the model: compare with the references of the same row.",
+        measured.by_class,
+    )
+    classes = {name: row for name, row in measured.by_class.items() if name != "all"}
+    section.figures["error_by_class"] = (
+        "Mean squared error per pixel by class, of the model and of its references, which are "
+        "linear or constant.",
         figures.bars(
-            list(digits),
+            list(classes),
             {
-                label: [row["mse"][name] for row in digits.values()]
-                for name, label in (
-                    ("model", "model"),
-                    ("pca", "PCA"),
-                    ("mean_image", "mean image"),
-                )
+                LABELS[name]: [row["mse"][name] for row in classes.values()]
+                for name in measured.outputs
             },
-            "digit",
+            "class",
             "mean squared error per pixel",
         ),
     )

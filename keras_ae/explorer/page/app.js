@@ -142,7 +142,7 @@ function connect() {
 // === Start ===
 
 async function loadImages() {
-  [digits, labels] = [await unpack("images"), await unpack("labels")];
+  [digits, labels] = [await unpack("images"), new Uint16Array((await unpack("labels")).buffer)];
   for (const [std, unit] of Object.entries(about.filters)) {
     const weights = new Int16Array((await unpack(`filter ${std} weights`)).buffer);
     const [noisy_mean, mean] = [await unpackFloats(`filter ${std} noisy_mean`), await unpackFloats(`filter ${std} mean`)];
