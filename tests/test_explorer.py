@@ -3,6 +3,7 @@
 import base64
 import functools
 import http.server
+import importlib.util
 import json
 import shutil
 import threading
@@ -13,14 +14,15 @@ import numpy as np
 import pytest
 
 from keras_ae import data, explorer, loading
-from keras_ae.commands import explore
+from keras_ae.commands import explore, train
 from keras_ae.references import AffineFilter
 from tests.conftest import PROJECT
+from tests.test_cli import tree
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 needs_browser = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="Debian's chromium and chromium-driver are not installed"
+    not (CHROMIUM and DRIVER and importlib.util.find_spec("selenium")),
+    reason="selenium, or Debian's chromium and chromium-driver, are not installed",
 )
 # The page computes in a browser's float32, with other orders of sums.
 AGREE = {"rtol": 1e-4, "atol": 1e-4}
@@ -116,6 +118,8 @@ class Page:
 
 @pytest.fixture(scope="module")
 def driver():
+    from selenium import webdriver
+
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
@@ -646,3 +650,153 @@ def test_folders_are_small(folder, tmp_path):
         (folder / "data" / f"model_{number}.js").stat().st_size for number in (0, 1, 2, 4, 5)
     )
     assert size - without < 10e6
+
+
+# === Other images ===
+
+
+@pytest.fixture(scope="module")
+def crops():
+    """3,000 pieces of a real photograph, uint8 `[n, 16, 12, 3]`."""
+    from sklearn.datasets import load_sample_images
+
+    photograph = load_sample_images().images[0]
+    corners = [(y, x) for y in range(0, 400, 8) for x in range(0, 600, 10)]
+    return np.stack([photograph[y : y + 16, x : x + 12] for y, x in corners])
+
+
+def trained(path: Path, pictures: np.ndarray, recipe: str = "dense", **arrays) -> Path:
+    np.savez(path / "pictures.npz", images=pictures, **arrays)
+    run = path / "run"
+    command = [recipe, "-e", "1", "-s", str(run), "--images", str(path / "pictures.npz")]
+    assert train.main(command) == 0
+    return run
+
+
+@needs_browser
+def test_pictures_in_colour_take_the_place_of_drawing(driver, crops, tmp_path):
+    run = trained(tmp_path, crops)
+    assert explore.main([str(run), "-o", str(tmp_path / "page")]) == 0
+    page = Page(driver)
+    page.open((tmp_path / "page" / "index.html").as_uri())
+    assert page.problems() == []
+    assert "in colour" in page.text("#draw-look")
+    assert "no classes" in page.text("#map-note")
+    assert not page.find("#pen").is_enabled()
+    page.drag("#pad", *THREE)
+    assert page.js("drawing.strokes.length") == 0
+    page.click("#random")
+    image = page.array("state.image").reshape(1, 16, 12, 3)
+    model = loading.load(run)
+    np.testing.assert_allclose(
+        page.array("results[0].reconstruction"), model.reconstruct(image).ravel(), **AGREE
+    )
+    # A photograph is cut to the shape of the images.
+    from PIL import Image
+
+    Image.fromarray(np.repeat(crops[0, :12, :12].repeat(10, 0).repeat(10, 1), 2, 1)).save(
+        tmp_path / "photo.png"
+    )
+    page.find("#file").send_keys(str(tmp_path / "photo.png"))
+    page.wait("drawing.base.digit === undefined")
+    page.settle()
+    assert page.array("state.image").shape == (16 * 12 * 3,)
+
+
+@needs_browser
+def test_drawings_of_dark_on_light_and_uneven_shape(driver, dataset, tmp_path):
+    pictures = 255 - dataset.train.images[:500, :, 4:24]
+    names = np.array(["naught", "one", *"23456789"])[dataset.train.labels[:500]]
+    run = trained(tmp_path, pictures, labels=names)
+    page_file = tmp_path / "page.html"
+    assert explore.main([str(run), "--one-file", "-o", str(page_file)]) == 0
+    page = Page(driver)
+    page.open(page_file.as_uri())
+    assert page.problems() == []
+    page.drag("#pad", *THREE)
+    image = page.array("state.image").reshape(28, 20)
+    assert image[0].min() == 1
+    assert image.min() < 0.1
+    assert page.text("#nearest button") in {"naught", "one", *"23456789"}
+    np.testing.assert_allclose(
+        page.array("results[0].latents"),
+        loading.load(run).encode(image[None, ..., None]).ravel(),
+        **AGREE,
+    )
+
+
+# === Bad input ===
+
+
+def test_a_bad_request_is_refused_in_one_line_and_nothing_changes(tmp_path, monkeypatch, capsys):
+    pretrained = PROJECT / "saved_models" / "pretrained"
+    old = tmp_path / "old"
+    shutil.copytree(pretrained / "mlp", old)
+    config = json.loads((old / "config.json").read_text("utf-8"))
+    config["versions"]["keras_ae"] = "9.0.0"
+    (old / "config.json").write_text(json.dumps(config))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("precious")
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "index.html").write_text("<p>somebody's own</p>")
+    (tmp_path / "grown").mkdir()
+    (tmp_path / "grown" / "index.html").write_text(explorer.MARK)
+    (tmp_path / "grown" / "data").mkdir()
+    (tmp_path / "grown" / "data" / "notes.txt").write_text("precious")
+    (tmp_path / "link").symlink_to(tmp_path / "other")
+    monkeypatch.chdir(tmp_path)
+    before = tree(tmp_path)
+    for arguments, *messages in (
+        (["mlpp"], "expected a run directory", "received mlpp"),
+        (["old"], "expected a run of keras_ae", "received one of 9.0.0"),
+        (["mlp", "mlp"], "each run once"),
+        (["mlp", "-o", ""], "--output: expected a path"),
+        (["mlp", "-o", "other"], "received other, which holds other files, such as thesis.tex"),
+        (["mlp", "-o", "page"], "received page, which holds other files, and no page"),
+        (["mlp", "-o", "grown"], "such as data/notes.txt"),
+        (["mlp", "-o", "link"], "received link, which is a link"),
+        (["mlp", "-o", "old"], "received old, which holds other files"),
+        (["mlp", "-o", "old/page"], "which lies in"),
+        (["mlp", "-o", str(pretrained / "page")], "which lies in"),
+        (["mlp", "-o", "other/thesis.tex"], "is no folder"),
+        (["mlp", "--one-file", "-o", "other/thesis.tex"], "is no page of the explorer"),
+        (["mlp", "--one-file", "-o", "other"], "which is no file"),
+        (["mlp", "-o", "other/thesis.tex/page"], "Not a directory"),
+        (["mlp", "-o", "/proc/page"], "received /proc/page"),
+        (["mlp", "--size", "3"], "unrecognized arguments"),
+    ):
+        assert explore.main(arguments) == 2, arguments
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.count("\n") == 1
+        for message in messages:
+            assert message in captured.err, captured.err
+        assert tree(tmp_path) == before
+    assert not (pretrained / "page").exists()
+
+
+def test_runs_that_do_not_fit_on_one_page_are_refused(tmp_path, dataset, capsys):
+    (tmp_path / "wide").mkdir()
+    wide = trained(tmp_path / "wide", dataset.train.images[:300].reshape(300, 4, 196).repeat(2, 1))
+    for arguments, message in (
+        ([str(wide)], "expected images of at most 128x128 pixels for the page, received 8x196"),
+        (["dense", str(wide)], "expected runs on one dataset, received"),
+    ):
+        capsys.readouterr()
+        assert explore.main([*arguments, "-o", str(tmp_path / "page")]) == 2
+        captured = capsys.readouterr()
+        assert captured.err.count("\n") == 1
+        assert message in captured.err
+        assert not (tmp_path / "page").exists()
+
+
+def test_help_and_refusals_need_no_tensorflow(script):
+    program = (
+        "import sys\n"
+        "from keras_ae.commands import explore\n"
+        "try: explore.main(sys.argv[1:])\n"
+        "finally: assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)"
+    )
+    for arguments in (["--help"], ["none"], ["mlp", "-o", "keras_ae"]):
+        done = script("-c", program, *arguments)
+        assert done.returncode == 0, done.stderr
