@@ -762,7 +762,7 @@ def test_a_bad_request_is_refused_in_one_line_and_nothing_changes(tmp_path, monk
         (["mlp", "--one-file", "-o", "other/thesis.tex"], "is no page of the explorer"),
         (["mlp", "--one-file", "-o", "other"], "which is no file"),
         (["mlp", "-o", "other/thesis.tex/page"], "Not a directory"),
-        (["mlp", "-o", "/proc/page"], "received /proc/page"),
+        (["mlp", "-o", "/proc/page"], "received /proc"),
         (["mlp", "--size", "3"], "unrecognized arguments"),
     ):
         assert explore.main(arguments) == 2, arguments
