@@ -78,15 +78,16 @@ function drawnImage() {
     .map((values) => Math.max(0, ...values) - Math.min(...values, Infinity));
   const pen = (penWidth() * Math.max(0, ...sides)) / (about.form.box * pixelSize() - penWidth());
   render(canvas, clip(pen, penWidth() / 3, penWidth()));
-  return place(valuesOf(canvas).map((value) => Math.abs(value - background())), canvas.width, 3 / pixelSize());
+  return place(canvas, 3 / pixelSize());
 }
 
 // Returns the pixels of a canvas from 0 to 1: of one channel, or grey.
 function valuesOf(canvas, channel) {
   const { data } = contextOf(canvas).getImageData(0, 0, canvas.width, canvas.height);
-  const shares = channel === undefined ? [0.299, 0.587, 0.114] : [0, 1, 2].map((c) => Number(c === channel));
-  return Float32Array.from({ length: data.length / 4 }, (_, i) =>
-    (shares[0] * data[4 * i] + shares[1] * data[4 * i + 1] + shares[2] * data[4 * i + 2]) / 255);
+  const [red, green, blue] = channel === undefined ? [0.299, 0.587, 0.114] : [0, 1, 2].map((c) => Number(c === channel));
+  const values = new Float32Array(data.length / 4);
+  for (let i = 0; i < data.length; i += 4) values[i / 4] = (red * data[i] + green * data[i + 1] + blue * data[i + 2]) / 255;
+  return values;
 }
 
 // Returns the means of blocks, rounded to bytes as training images are.
@@ -99,29 +100,26 @@ function average(values, width, factor) {
   return Float32Array.from(sums, (sum) => Math.round((255 * sum) / factor ** 2) / 255);
 }
 
-// Scales and moves ink, from 0 to 1, to where that of the training images is.
-function place(ink, width, largestScale = Infinity) {
+// Scales and moves what a canvas shows on the background to where that of the training images is.
+function place(source, largestScale = Infinity) {
   const { box, by_mass, centre } = about.form;
-  const height = ink.length / width;
+  const { width, height } = source;
   let [left, right, top, bottom, mass, massX, massY] = [width, -1, height, -1, 0, 0, 0];
-  ink.forEach((value, i) => {
-    if (value <= INK) return;
+  valuesOf(source).forEach((value, i) => {
+    const ink = Math.abs(value - background());
+    if (ink <= INK) return;
     const [x, y] = [i % width, Math.floor(i / width)];
     [left, right, top, bottom] = [Math.min(left, x), Math.max(right, x), Math.min(top, y), Math.max(bottom, y)];
-    [mass, massX, massY] = [mass + value, massX + value * (x + 0.5), massY + value * (y + 0.5)];
+    [mass, massX, massY] = [mass + ink, massX + ink * (x + 0.5), massY + ink * (y + 0.5)];
   });
   if (right < 0) return null;
   const scale = Math.min(box / Math.max(right - left + 1, bottom - top + 1), largestScale);
   const [x, y] = by_mass ? [massX / mass, massY / mass] : [(left + right + 1) / 2, (top + bottom + 1) / 2];
-  const source = element("canvas", { width, height });
-  const pixels = new ImageData(width, height);
-  ink.forEach((value, i) => pixels.data.set([255, 255, 255, 255 * value], 4 * i));
-  contextOf(source).putImageData(pixels, 0, 0);
   const fine = 4; // Drawn larger, and averaged.
   const [rows, columns] = about.shape;
-  const canvas = drawOn(fine * columns, fine * rows, "#000", source, fine * (centre[1] - scale * x),
+  const canvas = drawOn(fine * columns, fine * rows, grey(background()), source, fine * (centre[1] - scale * x),
     fine * (centre[0] - scale * y), fine * scale);
-  return average(valuesOf(canvas).map((value) => Math.abs(value - background())), canvas.width, fine);
+  return average(valuesOf(canvas), canvas.width, fine);
 }
 
 function drawOn(width, height, ground, source, x, y, scale) {
@@ -146,13 +144,19 @@ function imageOf(bitmap) {
   if (about.form && !asItIs) {
     const shrink = Math.min(1, 400 / Math.max(bitmap.width, bitmap.height));
     const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.ceil(shrink * side));
-    const values = valuesOf(drawOn(width, height, "#fff", bitmap, 0, 0, shrink));
+    const canvas = drawOn(width, height, "#fff", bitmap, 0, 0, shrink);
+    const values = valuesOf(canvas);
     const isEdge = (i) => i % width === 0 || (i + 1) % width === 0 || i < width || i >= values.length - width;
     const edge = values.filter((_, i) => isEdge(i)).sort();
     const ink = values.map((value) => Math.abs(value - edge[edge.length >> 1]));
-    const most = ink.reduce((some, other) => Math.max(some, other), 0);
-    // Paper is not even.
-    return most < INK ? null : place(ink.map((value) => Math.max(0, value / most - 0.2) / 0.8), width);
+    const most = ink.reduce((some, other) => Math.max(some, other), INK);
+    const pixels = new ImageData(width, height);
+    ink.forEach((value, i) => {
+      const share = Math.max(0, value / most - 0.2) / 0.8; // Paper is not even.
+      pixels.data.fill(255 * Math.abs(background() - share), 4 * i, 4 * i + 3).fill(255, 4 * i + 3, 4 * i + 4);
+    });
+    contextOf(canvas).putImageData(pixels, 0, 0);
+    return place(canvas);
   }
   const fine = asItIs ? 1 : 4;
   const [width, height] = [fine * columns, fine * rows];
