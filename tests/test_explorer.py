@@ -629,6 +629,44 @@ def test_the_page_fits_its_window(page, width):
         page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_ground(page, scheme):
+    # By WCAG 2.1, success criteria 1.4.3 and 1.4.11; the browser knows all ways to write a colour.
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    read = (
+        "(() => { const context = contextOf(element('canvas', {width: 1, height: 1}));"
+        "context.fillStyle = args[0].startsWith('--')"
+        " ? getComputedStyle(document.body).getPropertyValue(args[0]) : args[0];"
+        "context.fillRect(0, 0, 1, 1);"
+        "return [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)] })()"
+    )
+
+    def luminance(colour: str) -> float:
+        linear = np.array(page.js(read, colour)) / 255
+        linear = np.where(linear <= 0.04045, linear / 12.92, ((linear + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    def contrast(some: str, other: str) -> float:
+        low, high = sorted((luminance(some), luminance(other)))
+        return (high + 0.05) / (low + 0.05)
+
+    try:
+        texts = ["--text", "--quiet", "--accent", "--good", "--bad"]
+        classes = [page.js("classColour(args[0])", label) for label in range(10)]
+        pairs = [(text, ground, 4.5) for text in texts for ground in ("--page", "--card")]
+        pairs += [(colour, "--page", 4.5) for colour in classes] + [
+            ("--on-accent", "--accent", 4.5)
+        ]
+        pairs += [("--line", ground, 3) for ground in ("--page", "--card")]
+        low = {pair: contrast(*pair[:2]) for pair in pairs if contrast(*pair[:2]) < pair[2]}
+        assert low == {}
+        assert (luminance("--page") < 0.1) == (scheme == "dark")
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
 def test_sources_are_few_and_the_runtime_is_the_released_one():
     texts = [path.read_text("utf-8") for path in explorer.PAGE.iterdir() if path.is_file()]
     # Neither blank lines nor comments.
@@ -663,6 +701,12 @@ def crops():
     return np.stack([photograph[y : y + 16, x : x + 12] for y, x in corners])
 
 
+@pytest.fixture
+def caches(tmp_path, monkeypatch) -> None:
+    """Keeps caches of pictures out of the user's directory."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+
+
 def trained(path: Path, pictures: np.ndarray, recipe: str = "dense", **arrays) -> Path:
     np.savez(path / "pictures.npz", images=pictures, **arrays)
     run = path / "run"
@@ -672,6 +716,7 @@ def trained(path: Path, pictures: np.ndarray, recipe: str = "dense", **arrays) -
 
 
 @needs_browser
+@pytest.mark.usefixtures("caches")
 def test_pictures_in_colour_take_the_place_of_drawing(driver, crops, tmp_path):
     run = trained(tmp_path, crops)
     assert explore.main([str(run), "-o", str(tmp_path / "page")]) == 0
@@ -702,6 +747,7 @@ def test_pictures_in_colour_take_the_place_of_drawing(driver, crops, tmp_path):
 
 
 @needs_browser
+@pytest.mark.usefixtures("caches")
 def test_drawings_of_dark_on_light_and_uneven_shape(driver, dataset, tmp_path):
     pictures = 255 - dataset.train.images[:500, :, 4:24]
     names = np.array(["naught", "one", *"23456789"])[dataset.train.labels[:500]]
@@ -773,6 +819,7 @@ def test_a_bad_request_is_refused_in_one_line_and_nothing_changes(tmp_path, monk
     assert not (pretrained / "page").exists()
 
 
+@pytest.mark.usefixtures("caches")
 def test_runs_that_do_not_fit_on_one_page_are_refused(tmp_path, dataset, capsys):
     (tmp_path / "wide").mkdir()
     wide = trained(tmp_path / "wide", dataset.train.images[:300].reshape(300, 4, 196).repeat(2, 1))

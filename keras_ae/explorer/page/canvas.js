@@ -56,10 +56,10 @@ function fillStrip(strip, images, labels, choose, captions = []) {
 
 const className = (label) => about.classes[label] ?? "";
 
-// Hues apart from each other; dark enough on white, or light enough on black.
+// Hues apart from each other, all as dark on white, or as light on black.
 function classColour(label) {
-  const hue = (label * 360) / about.classes.length;
-  return about.classes.length ? `hsl(${hue} 75% ${dark.matches ? 70 : 33}%)` : "gray";
+  const hue = 20 + (label * 360) / about.classes.length;
+  return about.classes.length ? `oklch(${dark.matches ? 80 : 47}% 0.15 ${hue})` : "gray";
 }
 
 const format = (value) => (value < 0.001 ? value.toExponential(1) : value.toPrecision(3));
