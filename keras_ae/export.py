@@ -7,7 +7,7 @@ Values are not checked: an image with NaN gets the score NaN and counts as anoma
 
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -127,11 +127,17 @@ def export_run(
         return _write_exports(run, model, dataset)
 
 
-def _write_exports(run: Run, model: Autoencoder, dataset: data.Dataset) -> dict:
+def find_threshold(model: Autoencoder, dataset: data.Dataset) -> tuple[float, str]:
+    """Returns the score above which an image is anomalous, and the split that it comes from."""
     # With `full_train` there is no validation split, and the training images stand in for it.
     split = "validation" if len(dataset.validation) else "train"
+    scores = model.score(data.to_float(getattr(dataset, split).images))
+    return float(np.percentile(scores, PERCENTILE)), split
+
+
+def _write_exports(run: Run, model: Autoencoder, dataset: data.Dataset) -> dict:
+    threshold, split = find_threshold(model, dataset)
     images = data.to_float(getattr(dataset, split).images)
-    threshold = float(np.percentile(model.score(images), PERCENTILE))
 
     for path, part in ((run.encoder, model.encoder), (run.decoder, model.clipped_decoder)):
         with replacing(path) as draft:
@@ -168,7 +174,14 @@ def _write_exports(run: Run, model: Autoencoder, dataset: data.Dataset) -> dict:
     return report
 
 
-def export_saved_model(model: Autoencoder, path: str | Path, threshold: float) -> None:
+def export_saved_model(
+    model: Autoencoder,
+    path: str | Path,
+    threshold: float,
+    *,
+    only: Collection[str] | None = None,
+    batch_size: int | None = None,
+) -> None:
     """Writes a SavedModel with the signatures in `SIGNATURES`.
 
     Example:
@@ -185,14 +198,18 @@ def export_saved_model(model: Autoencoder, path: str | Path, threshold: float) -
         model: A trained model.
         path: Directory to write.
         threshold: Score above which `detect` calls an image anomalous.
+        only: Names of the signatures to write, of those that the model has; `None` for all.
+        batch_size: Number of rows that every batch must have; `None` for any number.
     """
     archive = keras.export.ExportArchive()
     specs = {
-        name: tf.TensorSpec(tensor.shape, tensor.dtype, name)
+        name: tf.TensorSpec(
+            [batch_size if side is None else side for side in tensor.shape], tensor.dtype, name
+        )
         for name, tensor in _tensors_of(model).items()
     }
     # The first one becomes `serving_default`, too.
-    for signature in _signatures_of(model):
+    for signature in _signatures_of(model, only):
         taken = [specs[name] for name in signature.takes]
         archive.add_endpoint(signature.name, _endpoint(signature, model, threshold, taken), taken)
     # `archive.track(model)` would store every weight twice.
@@ -202,9 +219,10 @@ def export_saved_model(model: Autoencoder, path: str | Path, threshold: float) -
     archive.write_out(path, verbose=False)
 
 
-def _signatures_of(model: Autoencoder) -> list[Signature]:
+def _signatures_of(model: Autoencoder, only: Collection[str] | None = None) -> list[Signature]:
     is_variational = isinstance(model, VariationalAutoencoder)
-    return [one for one in SIGNATURES if is_variational or not one.variational_only]
+    has = [one for one in SIGNATURES if is_variational or not one.variational_only]
+    return [one for one in has if only is None or one.name in only]
 
 
 def _endpoint(
@@ -215,8 +233,8 @@ def _endpoint(
     def named(*tensors):
         return dict(zip(signature.gives, tf.nest.flatten(step(*tensors)), strict=True))
 
-    # Scalars are no batch.
-    return named if taken[0].shape.rank == 0 else _for_any_batch(named, *taken)
+    # Scalars are no batch, and a batch of a fixed size is never empty.
+    return _for_any_batch(named, *taken) if None in taken[0].shape else named
 
 
 def _for_any_batch(step: Callable, spec: tf.TensorSpec) -> Callable:
@@ -234,7 +252,13 @@ def _for_any_batch(step: Callable, spec: tf.TensorSpec) -> Callable:
 
 
 def export_litert(
-    model: Autoencoder, path: str | Path, quantized_path: str | Path, threshold: float
+    model: Autoencoder,
+    path: str | Path,
+    quantized_path: str | Path | None,
+    threshold: float,
+    *,
+    only: Collection[str] | None = None,
+    batch_size: int | None = None,
 ) -> None:
     """Writes LiteRT (`.tflite`) files with the signatures that LiteRT can have.
 
@@ -253,18 +277,23 @@ def export_litert(
     Args:
         model: A trained model.
         path: File to write in float32.
-        quantized_path: File to write with weights as 8-bit integers (dynamic-range quantization).
+        quantized_path: File to write with weights as 8-bit integers (dynamic-range quantization);
+            `None` for none.
         threshold: Score above which `detect` calls an image anomalous.
+        only: Names of the signatures to write, of those that the model has; `None` for all.
+        batch_size: Number of rows that every batch must have; `None` for any number.
     """
     config = model.get_config()
     if config.get("unroll") is False:
         weights = model.get_weights()
         model = type(model).from_config({**config, "unroll": True})
         model.set_weights(weights)
-    names = sorted(one.name for one in _signatures_of(model) if one.in_litert)
+    names = sorted(one.name for one in _signatures_of(model, only) if one.in_litert)
+    files = {path: [], quantized_path: [tf.lite.Optimize.DEFAULT]}
+    files.pop(None, None)
     with tempfile.TemporaryDirectory() as directory:
-        export_saved_model(model, directory, threshold)
-        for file, optimizations in ((path, []), (quantized_path, [tf.lite.Optimize.DEFAULT])):
+        export_saved_model(model, directory, threshold, only=names, batch_size=batch_size)
+        for file, optimizations in files.items():
             converter = tf.lite.TFLiteConverter.from_saved_model(directory, names)
             converter.optimizations = optimizations
             Path(file).write_bytes(converter.convert())

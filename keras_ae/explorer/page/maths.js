@@ -1,0 +1,67 @@
+"use strict";
+// Arithmetic on images and latents, all in one-dimensional arrays.
+
+const dot = (some, others) => some.reduce((sum, value, i) => sum + value * others[i], 0);
+const meanSquaredError = (some, others) =>
+  some.reduce((sum, value, i) => sum + (value - others[i]) ** 2, 0) / some.length;
+const along = (start, factor, direction) => start.map((value, i) => value + factor * direction[i]);
+const row = (matrix, number, length) => matrix.subarray(number * length, (number + 1) * length);
+const clip = (value, low, high) => Math.min(high, Math.max(low, value));
+const randomSeed = () => Math.floor(Math.random() * 2 ** 31);
+
+// Returns a function that draws from a standard Gaussian: mulberry32, Box and Muller.
+function gaussian(seed) {
+  let state = seed >>> 0;
+  const uniform = () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+}
+
+function addNoise(image, std, seed) {
+  const draw = gaussian(seed);
+  return image.map((value) => clip(value + std * draw(), 0, 1));
+}
+
+const linearPath = (start, end, fraction) => start.map((value, i) => value + fraction * (end[i] - value));
+
+// Shoemake, 1985, https://doi.org/10.1145/325165.325242.
+function sphericalPath(start, end, fraction) {
+  const angle = Math.acos(clip(dot(start, end) / Math.sqrt(dot(start, start) * dot(end, end)), -1, 1));
+  if (!(Math.sin(angle) > 1e-6)) return linearPath(start, end, fraction);
+  const [left, right] = [Math.sin((1 - fraction) * angle), Math.sin(fraction * angle)];
+  return start.map((value, i) => (left * value + right * end[i]) / Math.sin(angle));
+}
+
+// Returns where latents lie on a principal axis, in standard deviations.
+function onAxis(model, latents, number) {
+  const axis = row(model.axes, number, model.units);
+  return (dot(latents, axis) - dot(model.mean, axis)) / model.stds[number];
+}
+
+// Draws latents from the prior, or from the Gaussian with the mean and covariance of training.
+function drawLatents(model, draw) {
+  if (model.variational) return Float32Array.from({ length: model.units }, draw);
+  return model.stds.reduce((latents, std, i) => along(latents, std * draw(), row(model.axes, i, model.units)), model.mean);
+}
+
+const latentsOf = (model, digit) => row(model.latents, digit, model.units);
+
+// Returns the numbers of the test images whose latents are nearest.
+function nearestImages(model, latents, count) {
+  const distances = Array.from({ length: about.digits }, (_, i) => meanSquaredError(latents, latentsOf(model, i)));
+  return [...distances.keys()].sort((a, b) => distances[a] - distances[b]).slice(0, count);
+}
+
+// The affine filter: its weights are 16-bit integers, to be multiplied by a unit.
+function applyFilter({ weights, noisy_mean, mean, unit }, image) {
+  const sums = new Float64Array(mean.length);
+  image.forEach((value, i) => {
+    const centred = (value - noisy_mean[i]) * unit;
+    for (let j = 0; j < mean.length; j++) sums[j] += centred * weights[i * mean.length + j];
+  });
+  return mean.map((value, j) => value + sums[j]);
+}
