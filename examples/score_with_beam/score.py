@@ -158,7 +158,7 @@ def _lines(rows: Iterable[Sequence]) -> str:
 
 
 def lines(element: tuple[Sequence[str], tuple[np.ndarray, np.ndarray]]) -> str:
-    """Returns a line of CSV for each image of an element, in one text: Beam's cost is by element."""
+    """Returns a line of CSV for each image of a record, as one element, which is faster."""
     keys, (scores, anomalous) = element
     verdicts = np.where(anomalous, "anomalous", "normal")
     return _lines(zip(keys, scores, verdicts, strict=True))
