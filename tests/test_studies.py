@@ -347,9 +347,8 @@ def test_a_killed_worker_of_a_cluster_is_made_up_for(left_alone, tmp_path):
     assert received == left_alone
 
 
-def test_a_worker_has_the_commit_of_the_command(finished, tmp_path):
-    study, _ = finished
-    files = StudyFiles("tiny", tmp_path)
+def test_a_worker_has_the_commit_of_the_command(tmp_path):
+    study, files = tiny(), StudyFiles("tiny", tmp_path)
     task = series.Task(study.runs[0], files, False, False, "c0ffee", "hint", quiet=True)
     run, error = series.work(task, None)
     assert run == study.runs[0]
