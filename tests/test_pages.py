@@ -190,10 +190,13 @@ def test_files_that_contributors_are_sent_to_exist():
 def test_no_text_names_a_place_on_one_machine():
     # Not spelled out, or this file would name them.
     places = [f"/{name}/" for name in ("home", "root", "tmp", "Users", "work", "mnt")]
+    foreign = PROJECT / "keras_ae/explorer/page/litert"  # Released files of others, unchanged.
     for path in TRACKED:
         try:
             text = path.read_text("utf-8")
         except UnicodeDecodeError:
+            continue
+        if path.is_relative_to(foreign):
             continue
         for place in places:
             assert not re.search(rf"(?<![\w.*]){place}", text), f"{path}: {place}"

@@ -70,7 +70,7 @@ function chooseModel(number, point) {
   byId("source").textContent = model.variational
     ? "from the prior, a standard Gaussian" : "from a Gaussian fitted to the latents of training images";
   byId("path").disabled = !model.variational;
-  byId("path-note").textContent = model.variational ? "" : "Linear only: this model has no prior whose shells to stay in.";
+  byId("path-note").textContent = model.variational ? "" : "Linear only: spherical paths are for latents with a Gaussian prior.";
   resetPoint(point);
   showSamples(model, state.samples);
   updateLater();
