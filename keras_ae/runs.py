@@ -131,7 +131,7 @@ class Run:
                     f"which holds other files, such as {foreign[0].relative_to(self.directory)}"
                 )
         elif not overwrite:
-            kind, way = "a run", "choose another `directory`"
+            kind, way = "a run", "choose another with `directory`"
             if not self._is_finished():
                 kind, way = "an unfinished run", "continue it with `resume`"
             raise BadRequest(

@@ -16,6 +16,7 @@ import keras_ae
 from keras_ae import data, models, runs
 from keras_ae.commands import evaluate, program, train
 from keras_ae.errors import BadRequest
+from keras_ae.options import is_path
 from tests.conftest import PROJECT
 
 FLAGS = [
@@ -142,9 +143,11 @@ def test_what_is_no_name_of_a_dataset_is_refused_before_tfds_sees_it(name, tmp_p
         assert train.main(["--dataset", name, "-s", str(tmp_path / "run")]) == 2
         run = PROJECT / "saved_models" / "pretrained" / "mlp"
         assert evaluate.main([str(run), "--ood", name]) == 2
-        error = capsys.readouterr().err
-        assert error.count("\n") == 2
-        assert error.count(repr(name)) == 2
+        errors = capsys.readouterr().err.splitlines()
+        assert len(errors) == 2
+        assert errors[0].endswith(f"received {name!r}")
+        # `--ood` takes paths, too.
+        assert f"received {name if is_path(name) else repr(name)}" in errors[1]
     assert list(tmp_path.iterdir()) == []
 
 

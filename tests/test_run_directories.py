@@ -58,7 +58,11 @@ def _no_exports(mlp_run):
     # They take longer than all else; one test makes them.
     with pytest.MonkeyPatch.context() as patch:
         write = export.export_run
-        patch.setattr(export, "export_run", lambda run, *dataset: None if dataset else write(run))
+        patch.setattr(
+            export,
+            "export_run",
+            lambda run, *dataset, **images: None if dataset else write(run, **images),
+        )
         yield
 
 
