@@ -573,7 +573,9 @@ def test_export_only_waits_for_nobody_and_clears_up(run, tmp_path, capfd):
 
     with pytest.MonkeyPatch.context() as patch:
         write = export.export_saved_model
-        patch.setattr(export, "export_saved_model", lambda *given: (look(), write(*given)))
+        patch.setattr(
+            export, "export_saved_model", lambda *given, **named: (look(), write(*given, **named))
+        )
         assert train.main(["--export-only", str(run.directory)]) == 0
     assert held
     assert not [name for name in _tree(run.directory) if name.startswith(".")]
