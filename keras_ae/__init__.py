@@ -18,6 +18,7 @@ _EXPORTS = {
     "ConvAutoencoder": "keras_ae.models",
     "DenseAutoencoder": "keras_ae.models",
     "LSTMAutoencoder": "keras_ae.models",
+    "SpatialAutoencoder": "keras_ae.models",
     "VariationalAutoencoder": "keras_ae.models",
     "GaussianSampling": "keras_ae.models",
     "AdamL2": "keras_ae.training.optimizer",

@@ -45,6 +45,10 @@ class Recipe:
         precision: Keras dtype policy of the layers. Weights stay float32 with either.
         train_noise_std: Standard deviation of the Gaussian noise on the training inputs. Noisy
             pixels are clipped to [0, 1]. Targets stay clean.
+        any_train_noise: Whether the standard deviation is drawn anew for each image, uniformly from
+            0 to `train_noise_std`, for a model that is not told how strong the noise is.
+        train_shift_std: Standard deviation, in pixels, of how far each training image is moved
+            down and to the right: Gaussian, rounded to whole pixels. Targets move, too.
         seed: Of initial weights, order, noise, dropout and sampling.
         dataset: TFDS name of a dataset of 28x28 grey images.
         train_images: How many of the training images to use; `None` for all.
@@ -68,6 +72,8 @@ class Recipe:
     threads_per_operation: int = 0
     precision: str = "float32"
     train_noise_std: float = 0.0
+    any_train_noise: bool = False
+    train_shift_std: float = 0.0
     seed: int = 0
     dataset: str = "mnist"
     train_images: int | None = None
@@ -149,7 +155,7 @@ def _are_labels(value) -> bool:
 _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
     name: rule
     for names, *rule in (
-        ("latent_dim lstm_units base_filters epochs batch_size figures_every",
+        ("latent_dim lstm_units base_filters latent_filters depth epochs batch_size figures_every",
          "a positive integer below 2147483648", is_count),
         ("train_images parameters", "a positive integer below 2147483648",
          lambda value: value is None or is_count(value)),
@@ -162,9 +168,10 @@ _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
          lambda value: type(value) is int and 0 <= value < 2**31),
         ("learning_rate", "a finite number above zero",
          lambda value: is_number(value) and value > 0),
-        ("beta train_noise_std l2", "a finite number, zero or more", is_number),
+        ("beta train_noise_std train_shift_std l2", "a finite number, zero or more", is_number),
         ("dropout", "a number from 0 to below 1", lambda value: is_number(value, below=1)),
-        ("jit_compile full_train batch_normalization unroll tensorboard", "true or false",
+        ("jit_compile full_train any_train_noise batch_normalization unroll tensorboard",
+         "true or false",
          lambda value: type(value) is bool),
         *((names, f"one of {', '.join(choices)}", choices.__contains__) for names, choices in (
             ("activation code_activation output_activation", ACTIVATIONS),

@@ -41,8 +41,8 @@ DAMAGES = {
     "null byte": "a\0b",
     "very long": LONG,
 }
-# By the way in which `config.json` names them. Every argument of a model is in one of the four.
-MODELS = ("mlp", "conv", "lstm", "vae-baseline")
+# By the way in which `config.json` names them. Every argument of a model is in one of these.
+MODELS = ("mlp", "conv", "denoiser", "lstm", "vae-baseline")
 FIELDS = (
     ("recipe",),
     ("settings",),
@@ -64,6 +64,7 @@ ACCEPTED = {
     "l2": ("fraction",),
     "learning_rate": ("fraction",),
     "train_noise_std": ("fraction",),
+    "train_shift_std": ("fraction", "missing"),
     "beta": ("fraction",),
     "dropout": ("fraction",),
     "train_images": ("null",),
@@ -72,6 +73,7 @@ ACCEPTED = {
     "archives": ("null",),
     "jit_compile": ("true",),
     "full_train": ("true",),
+    "any_train_noise": ("true", "missing"),
     "tensorboard": ("true",),
     "batch_normalization": ("true",),
     "unroll": ("true",),

@@ -179,6 +179,16 @@ CLASSES = {
             "name": names,
         }
     ),
+    models.SpatialAutoencoder: st.fixed_dictionaries(
+        {
+            "latent_filters": st.integers(1, 3),
+            "filters": st.lists(st.integers(1, 4), min_size=2, max_size=2),
+            "depth": st.integers(1, 2),
+            "activation": activations,
+            "code_activation": activations,
+            "name": names,
+        }
+    ),
     models.VariationalAutoencoder: st.fixed_dictionaries(
         {
             "latent_dim": st.integers(1, 5),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_ae.data import tfds
-from keras_ae.data.pipeline import ShuffledBatches, batches, noisy
+from keras_ae.data.pipeline import ShuffledBatches, batches, noisy, shifted
 from keras_ae.data.split import Split
 from keras_ae.data.tfds import cache_directory
 from keras_ae.errors import BadRequest
@@ -23,6 +23,7 @@ __all__ = [
     "load",
     "load_for",
     "noisy",
+    "shifted",
     "to_float",
 ]
 

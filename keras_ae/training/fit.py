@@ -36,7 +36,14 @@ def build(recipe: Recipe) -> models.Autoencoder:
 def prepare(recipe: Recipe, images: np.ndarray) -> tuple[models.Autoencoder, data.ShuffledBatches]:
     """Returns what `fit` needs: the compiled model, and batches of `images`, which are uint8."""
     model = build(recipe)
-    shuffled = data.ShuffledBatches(images, recipe.batch_size, recipe.seed, recipe.train_noise_std)
+    shuffled = data.ShuffledBatches(
+        images,
+        recipe.batch_size,
+        recipe.seed,
+        recipe.train_noise_std,
+        recipe.any_train_noise,
+        recipe.train_shift_std,
+    )
     model.compile(
         optimizer=AdamL2(learning_rate(recipe, shuffled.steps), l2=recipe.l2),
         loss=model.training_loss,
