@@ -30,9 +30,10 @@ class Recipe:
             override changed them and the model is not built yet.
         model: Name of a class in `keras_ae.models`.
         arguments: Arguments of that class.
-        learning_rate: Of Adam, at its highest.
+        learning_rate: Of the optimizer, at its highest.
         batch_size: Images in a step.
         epochs: Passes over the training images.
+        optimizer: `adam` for `training.optimizer.AdamL2`, `muon` for `MuonL2`.
         l2: Factor of the weights that is added to their gradients, see `training.optimizer.AdamL2`.
         schedule: How the learning rate changes. `constant`: not at all. `plateau`: it falls to a
             tenth when the loss has not improved for ten epochs, which are PyTorch's defaults.
@@ -65,6 +66,7 @@ class Recipe:
     learning_rate: float
     batch_size: int
     epochs: int
+    optimizer: str = "adam"
     l2: float = 0.0
     schedule: str = "constant"
     figures_every: int = 5
@@ -105,6 +107,7 @@ class Recipe:
         return dataclasses.replace(self, arguments=arguments, **replaced)
 
 
+OPTIMIZERS = ("adam", "muon")
 SCHEDULES = ("constant", "plateau", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16")
 ACTIVATIONS = ("relu", "tanh", "linear", "sigmoid", "elu", "gelu", "leaky_relu", "selu", "silu")
@@ -175,6 +178,7 @@ _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
          lambda value: type(value) is bool),
         *((names, f"one of {', '.join(choices)}", choices.__contains__) for names, choices in (
             ("activation code_activation output_activation", ACTIVATIONS),
+            ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
             ("precision", PRECISIONS),
             ("device", DEVICES),

@@ -148,7 +148,7 @@ def get(name: str) -> Recipe:
 
 
 # Fields that the runs of version 0.1 and 0.2 do not have, as those were trained.
-_SINCE_0_2 = {"any_train_noise": False, "train_shift_std": 0.0}
+_SINCE_0_2 = {"optimizer": "adam", "any_train_noise": False, "train_shift_std": 0.0}
 
 
 def from_config(config: Mapping[str, object]) -> Recipe:

@@ -63,6 +63,7 @@ ACCEPTED = {
     "parameters": ("null",),
     "l2": ("fraction",),
     "learning_rate": ("fraction",),
+    "optimizer": ("missing",),
     "train_noise_std": ("fraction",),
     "train_shift_std": ("fraction", "missing"),
     "beta": ("fraction",),
