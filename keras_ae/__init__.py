@@ -22,6 +22,7 @@ _EXPORTS = {
     "VariationalAutoencoder": "keras_ae.models",
     "GaussianSampling": "keras_ae.models",
     "AdamL2": "keras_ae.training.optimizer",
+    "MuonL2": "keras_ae.training.optimizer",
     "LossPlot": "keras_ae.training.callbacks",
     "ReconstructionFigures": "keras_ae.training.callbacks",
     "SampleFigures": "keras_ae.training.callbacks",

@@ -98,7 +98,7 @@ _SOURCES = (
     _vae("vae-optimized", "channels at a learning rate of 0.001", 182_001, 1e-3, **_CHANNELS),
     Recipe(
         "denoiser", "convolutions to a map of 784 latents, and back, for noise of unknown strength",
-        source="", parameters=203_793, model="SpatialAutoencoder",
+        source="003", parameters=203_793, model="SpatialAutoencoder",
         arguments={
             "latent_filters": 16, "filters": (32, 64), "depth": 1, "activation": "relu",
             "code_activation": "linear",

@@ -205,8 +205,11 @@ CLASSES = {
         }
     ),
     layers.GaussianSampling: st.fixed_dictionaries({"seed": st.none() | st.integers(0, 2**31 - 1)}),
-    optimizer.AdamL2: st.fixed_dictionaries(
-        {"learning_rate": st.floats(2**-20, 1, width=32), "l2": st.floats(0, 1)}
+    **dict.fromkeys(
+        (optimizer.AdamL2, optimizer.MuonL2),
+        st.fixed_dictionaries(
+            {"learning_rate": st.floats(2**-20, 1, width=32), "l2": st.floats(0, 1)}
+        ),
     ),
 }
 

@@ -16,7 +16,7 @@ from keras_ae.models.layers import GaussianSampling
 from keras_ae.models.vae import LOG_VARIANCE_RANGE
 from keras_ae.recipes import RECIPES
 from keras_ae.training import fit
-from keras_ae.training.optimizer import AdamL2
+from keras_ae.training.optimizer import AdamL2, MuonL2
 from tests.conftest import PROJECT
 
 NON_DEFAULT = {
@@ -68,6 +68,7 @@ NON_DEFAULT = {
     },
     GaussianSampling: {"seed": 5, "name": "e"},
     AdamL2: {"learning_rate": 0.25, "l2": 0.125, "name": "f"},
+    MuonL2: {"learning_rate": 0.25, "l2": 0.125, "name": "h"},
 }
 
 
