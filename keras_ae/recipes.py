@@ -103,8 +103,8 @@ _SOURCES = (
             "latent_filters": 16, "filters": (32, 64), "depth": 1, "activation": "relu",
             "code_activation": "linear",
         },
-        learning_rate=2e-3, batch_size=128, epochs=60, schedule="cosine", train_noise_std=0.55,
-        any_train_noise=True,
+        learning_rate=0.01, batch_size=128, epochs=40, optimizer="muon", schedule="cosine",
+        train_noise_std=0.55, any_train_noise=True,
     ),
 )
 # fmt: on
@@ -126,12 +126,17 @@ _tune(
     code_activation="linear", learning_rate=4e-3, batch_size=128, epochs=150, l2=1e-6,
 )  # fmt: skip
 _tune(
-    "dense-tuned", "dense", "dense with GELU",
-    activation="gelu", learning_rate=3e-3, batch_size=128, epochs=80,
+    "dense-tuned", "dense", "dense with GELU and Muon, images shifted",
+    activation="gelu", optimizer="muon", learning_rate=0.03, batch_size=256, epochs=80,
+    train_shift_std=0.3,
 )  # fmt: skip
-_tune("conv-tuned", "conv", "conv with GELU", activation="gelu", learning_rate=4e-3, epochs=60)
 _tune(
-    "batchnorm-tuned", "batchnorm", "batchnorm at a rate that it bears",
+    "conv-tuned", "conv", "conv with GELU and Muon, images shifted",
+    activation="gelu", optimizer="muon", learning_rate=0.01, batch_size=128, epochs=60,
+    train_shift_std=0.45,
+)  # fmt: skip
+_tune(
+    "batchnorm-tuned", "batchnorm", "batchnorm at a rate that it bears, images shifted",
     learning_rate=0.01, batch_size=256, epochs=200, train_shift_std=0.45,
 )  # fmt: skip
 _tune("lstm-tuned", "lstm", "lstm trained longer", learning_rate=4e-3, epochs=40)
