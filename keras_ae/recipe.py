@@ -30,9 +30,10 @@ class Recipe:
             override changed them and the model is not built yet.
         model: Name of a class in `keras_ae.models`.
         arguments: Arguments of that class.
-        learning_rate: Of Adam, at its highest.
+        learning_rate: Of the optimizer, at its highest.
         batch_size: Images in a step.
         epochs: Passes over the training images.
+        optimizer: `adam` for `training.optimizer.AdamL2`, `muon` for `MuonL2`.
         l2: Factor of the weights that is added to their gradients, see `training.optimizer.AdamL2`.
         schedule: How the learning rate changes. `constant`: not at all. `plateau`: it falls to a
             tenth when the loss has not improved for ten epochs, which are PyTorch's defaults.
@@ -45,6 +46,10 @@ class Recipe:
         precision: Keras dtype policy of the layers. Weights stay float32 with either.
         train_noise_std: Standard deviation of the Gaussian noise on the training inputs. Noisy
             pixels are clipped to [0, 1]. Targets stay clean.
+        any_train_noise: Whether the standard deviation is drawn anew for each image, uniformly from
+            0 to `train_noise_std`, for a model that is not told how strong the noise is.
+        train_shift_std: Standard deviation, in pixels, of how far each training image is moved
+            down and to the right: Gaussian, rounded to whole pixels. Targets move, too.
         seed: Of initial weights, order, noise, dropout and sampling.
         dataset: TFDS name of a dataset whose images have one shape; `None` for own pictures.
         train_images: How many of the training images to use; `None` for all.
@@ -61,6 +66,7 @@ class Recipe:
     learning_rate: float
     batch_size: int
     epochs: int
+    optimizer: str = "adam"
     l2: float = 0.0
     schedule: str = "constant"
     figures_every: int = 5
@@ -68,6 +74,8 @@ class Recipe:
     threads_per_operation: int = 0
     precision: str = "float32"
     train_noise_std: float = 0.0
+    any_train_noise: bool = False
+    train_shift_std: float = 0.0
     seed: int = 0
     dataset: str | None = "mnist"
     train_images: int | None = None
@@ -99,6 +107,7 @@ class Recipe:
         return dataclasses.replace(self, arguments=arguments, **replaced)
 
 
+OPTIMIZERS = ("adam", "muon")
 SCHEDULES = ("constant", "plateau", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16")
 ACTIVATIONS = ("relu", "tanh", "linear", "sigmoid", "elu", "gelu", "leaky_relu", "selu", "silu")
@@ -173,7 +182,7 @@ def _are_labels(value) -> bool:
 _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
     name: rule
     for names, *rule in (
-        ("latent_dim lstm_units base_filters epochs batch_size figures_every",
+        ("latent_dim lstm_units base_filters latent_filters depth epochs batch_size figures_every",
          "a positive integer below 2147483648", is_count),
         ("train_images parameters", "a positive integer below 2147483648",
          lambda value: value is None or is_count(value)),
@@ -186,13 +195,15 @@ _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
          lambda value: type(value) is int and 0 <= value < 2**31),
         ("learning_rate", "a finite number above zero",
          lambda value: is_number(value) and value > 0),
-        ("beta train_noise_std l2", "a finite number, zero or more", is_number),
+        ("beta train_noise_std train_shift_std l2", "a finite number, zero or more", is_number),
         ("dropout", "a number from 0 to below 1", lambda value: is_number(value, below=1)),
-        ("jit_compile full_train batch_normalization unroll tensorboard", "true or false",
+        ("jit_compile full_train any_train_noise batch_normalization unroll tensorboard",
+         "true or false",
          lambda value: type(value) is bool),
         ("color", f"one of {', '.join(COLORS)}", (None, *COLORS).__contains__),
         *((names, f"one of {', '.join(choices)}", choices.__contains__) for names, choices in (
             ("activation code_activation output_activation", ACTIVATIONS),
+            ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
             ("precision", PRECISIONS),
             ("device", DEVICES),

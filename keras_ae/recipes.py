@@ -96,6 +96,16 @@ _SOURCES = (
          182_001, 5e-4, **_CHANNELS),
     _vae("vae-fast", "baseline at a learning rate of 0.001", 204_321, 1e-3),
     _vae("vae-optimized", "channels at a learning rate of 0.001", 182_001, 1e-3, **_CHANNELS),
+    Recipe(
+        "denoiser", "convolutions to a map of 784 latents, and back, for noise of unknown strength",
+        source="003", parameters=203_793, model="SpatialAutoencoder",
+        arguments={
+            "latent_filters": 16, "filters": (32, 64), "depth": 1, "activation": "relu",
+            "code_activation": "linear",
+        },
+        learning_rate=0.01, batch_size=128, epochs=40, optimizer="muon", schedule="cosine",
+        train_noise_std=0.55, any_train_noise=True,
+    ),
 )
 # fmt: on
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _SOURCES}
@@ -116,13 +126,18 @@ _tune(
     code_activation="linear", learning_rate=4e-3, batch_size=128, epochs=150, l2=1e-6,
 )  # fmt: skip
 _tune(
-    "dense-tuned", "dense", "dense with GELU",
-    activation="gelu", learning_rate=3e-3, batch_size=128, epochs=80,
+    "dense-tuned", "dense", "dense with GELU and Muon, images shifted",
+    activation="gelu", optimizer="muon", learning_rate=0.03, batch_size=256, epochs=80,
+    train_shift_std=0.3,
 )  # fmt: skip
-_tune("conv-tuned", "conv", "conv with GELU", activation="gelu", learning_rate=4e-3, epochs=60)
 _tune(
-    "batchnorm-tuned", "batchnorm", "batchnorm at a rate that it bears",
-    learning_rate=0.01, batch_size=256, epochs=100,
+    "conv-tuned", "conv", "conv with GELU and Muon, images shifted",
+    activation="gelu", optimizer="muon", learning_rate=0.01, batch_size=128, epochs=60,
+    train_shift_std=0.45,
+)  # fmt: skip
+_tune(
+    "batchnorm-tuned", "batchnorm", "batchnorm at a rate that it bears, images shifted",
+    learning_rate=0.01, batch_size=256, epochs=200, train_shift_std=0.45,
 )  # fmt: skip
 _tune("lstm-tuned", "lstm", "lstm trained longer", learning_rate=4e-3, epochs=40)
 _tune(
@@ -137,8 +152,13 @@ def get(name: str) -> Recipe:
     return RECIPES[name]
 
 
+# Fields that the runs of version 0.1 and 0.2 do not have, as those were trained.
+_SINCE_0_2 = {"optimizer": "adam", "any_train_noise": False, "train_shift_std": 0.0}
+
+
 def from_config(config: Mapping[str, object]) -> Recipe:
     """Returns the recipe whose fields `dataclasses.asdict` gave and JSON has kept."""
+    config = {**_SINCE_0_2, **config}
     check_names(config, [field.name for field in dataclasses.fields(Recipe)])
     arguments = config["arguments"]
     if not isinstance(arguments, dict):

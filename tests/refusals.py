@@ -40,8 +40,8 @@ DAMAGES = {
     "null byte": "a\0b",
     "very long": LONG,
 }
-# By the way in which `config.json` names them. Every argument of a model is in one of the four.
-MODELS = ("mlp", "conv", "lstm", "vae-baseline")
+# By the way in which `config.json` names them. Every argument of a model is in one of these.
+MODELS = ("mlp", "conv", "denoiser", "lstm", "vae-baseline")
 FIELDS = (
     ("recipe",),
     ("settings",),
@@ -62,7 +62,9 @@ ACCEPTED = {
     "parameters": ("null",),
     "l2": ("fraction",),
     "learning_rate": ("fraction",),
+    "optimizer": ("missing",),
     "train_noise_std": ("fraction",),
+    "train_shift_std": ("fraction", "missing"),
     "beta": ("fraction",),
     "dropout": ("fraction",),
     "train_images": ("null",),
@@ -77,6 +79,7 @@ ACCEPTED = {
     "strategy": ("missing",),
     "jit_compile": ("true",),
     "full_train": ("true",),
+    "any_train_noise": ("true", "missing"),
     "tensorboard": ("true", "missing"),
     "batch_normalization": ("true",),
     "unroll": ("true",),

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import scipy.stats
 import tensorflow as tf
 
 from keras_ae import data, recipes
@@ -86,10 +88,18 @@ def test_every_image_comes_once_an_epoch_and_the_last_batch_is_smaller(dataset):
     np.testing.assert_array_equal(inputs, data.to_float(recovered))
 
 
-@pytest.mark.parametrize("noise_std", [0.0, 0.3])
-def test_order_and_noise_are_a_function_of_seed_and_epoch_alone(dataset, noise_std):
+@pytest.mark.parametrize(
+    "random",
+    [
+        {},
+        {"noise_std": 0.3},
+        {"shift_std": 0.5},
+        {"noise_std": 0.3, "any_noise": True, "shift_std": 1},
+    ],
+)
+def test_order_noise_and_shifts_are_a_function_of_seed_and_epoch_alone(dataset, random):
     def batches(seed):
-        return data.ShuffledBatches(dataset.train.images[:500], 100, seed, noise_std)
+        return data.ShuffledBatches(dataset.train.images[:500], 100, seed, **random)
 
     first = batches(seed=1)
     epochs = [epoch_of(first, epoch) for epoch in range(3)]
@@ -116,6 +126,47 @@ def test_noise_is_on_the_inputs_only_fresh_for_each_batch_and_clipped(dataset):
     black = first[:, data.to_float(image[0]) == 0]
     assert black.mean() == pytest.approx(0.2 / np.sqrt(2 * np.pi), rel=0.02)
     assert (black == 0).mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_any_noise_is_of_all_strengths_alike(dataset):
+    image = np.repeat(dataset.train.images[:1], 400, axis=0)
+    batches = data.ShuffledBatches(image, 200, seed=0, noise_std=0.5, any_noise=True)
+    black = data.to_float(image[0]) == 0
+    means = [inputs[:, black].mean(axis=1) for inputs, _ in epoch_of(batches, 0)]
+    # As above: the mean of max(noise, 0) on black pixels.
+    strengths = np.concatenate(means) * np.sqrt(2 * np.pi)
+    assert scipy.stats.kstest(strengths, scipy.stats.uniform(0, 0.5).cdf).pvalue > 0.05
+    assert abs(np.corrcoef(*np.split(strengths, 2))[0, 1]) < 0.2
+
+
+def test_shifts_are_by_whole_pixels_as_often_as_a_rounded_gaussian(dataset):
+    # Colour, not square, and with something at the edges, which is repeated.
+    grey = data.to_float(dataset.train.images[:1000, 6:22, 4:])
+    images = np.concatenate([grey, grey**2, 1 - grey], axis=-1)
+    moved = data.shifted(images, 0.6, seed=(3, 1)).numpy()
+    wide = np.pad(images, ((0, 0), (3, 3), (3, 3), (0, 0)), mode="edge")
+    counts = {}
+    for down, right in itertools.product(range(-3, 4), repeat=2):
+        candidate = wide[:, 3 - down : 19 - down, 3 - right : 27 - right]
+        counts[down, right] = np.sum((moved == candidate).all(axis=(1, 2, 3)))
+    assert sum(counts.values()) == len(images)
+    edges = scipy.stats.norm(0, 0.6).cdf(np.arange(-3.5, 4))
+    expected = len(images) * np.outer(np.diff(edges), np.diff(edges))
+    found = np.reshape(list(counts.values()), (7, 7))
+    assert np.all(np.abs(found - expected) < 4 * np.sqrt(expected) + 1)
+    assert np.abs(found.sum(axis=0) - found.sum(axis=1)).max() > 0  # Not the same in both.
+
+
+def test_inputs_move_with_their_targets(dataset):
+    images = dataset.train.images[:100]
+    batches = data.ShuffledBatches(images, 100, seed=0, noise_std=1e-4, shift_std=1.0)
+    (inputs, targets), (_, later) = (epoch_of(batches, epoch)[0] for epoch in (0, 1))
+    np.testing.assert_allclose(inputs, targets, atol=1e-3)
+    assert not np.array_equal(inputs, targets)
+    for moved in (targets, later):
+        still = {row.tobytes() for row in data.to_float(images)}
+        # Two axes, each of which stays with a probability of 0.383.
+        assert sum(row.tobytes() in still for row in moved) == pytest.approx(14.7, abs=10)
 
 
 def test_fit_tells_the_dataset_which_epoch_begins(dataset):

@@ -27,6 +27,7 @@ BUILT = {
     "batchnorm": lambda: models.DenseAutoencoder(
         latent_dim=32, hidden_units=(64, 32), batch_normalization=True
     ),
+    "denoiser": lambda: models.SpatialAutoencoder(),
     "lstm": lambda: models.LSTMAutoencoder(latent_dim=16, hidden_units=(), unroll=False),
 }
 NAMES = ("mlp", "vae", *BUILT)

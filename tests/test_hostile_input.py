@@ -179,6 +179,16 @@ CLASSES = {
             "name": names,
         }
     ),
+    models.SpatialAutoencoder: st.fixed_dictionaries(
+        {
+            "latent_filters": st.integers(1, 3),
+            "filters": st.lists(st.integers(1, 4), min_size=2, max_size=2),
+            "depth": st.integers(1, 2),
+            "activation": activations,
+            "code_activation": activations,
+            "name": names,
+        }
+    ),
     models.VariationalAutoencoder: st.fixed_dictionaries(
         {
             "latent_dim": st.integers(1, 5),
@@ -195,8 +205,11 @@ CLASSES = {
         }
     ),
     layers.GaussianSampling: st.fixed_dictionaries({"seed": st.none() | st.integers(0, 2**31 - 1)}),
-    optimizer.AdamL2: st.fixed_dictionaries(
-        {"learning_rate": st.floats(2**-20, 1, width=32), "l2": st.floats(0, 1)}
+    **dict.fromkeys(
+        (optimizer.AdamL2, optimizer.MuonL2),
+        st.fixed_dictionaries(
+            {"learning_rate": st.floats(2**-20, 1, width=32), "l2": st.floats(0, 1)}
+        ),
     ),
 }
 

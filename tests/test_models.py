@@ -16,7 +16,7 @@ from keras_ae.models.layers import GaussianSampling
 from keras_ae.models.vae import LOG_VARIANCE_RANGE
 from keras_ae.recipes import RECIPES
 from keras_ae.training import fit
-from keras_ae.training.optimizer import AdamL2
+from keras_ae.training.optimizer import AdamL2, MuonL2
 from tests.conftest import PROJECT
 
 NON_DEFAULT = {
@@ -46,6 +46,15 @@ NON_DEFAULT = {
         "image_shape": [10, 8, 3],
         "name": "c",
     },
+    models.SpatialAutoencoder: {
+        "latent_filters": 2,
+        "filters": [3, 5],
+        "depth": 2,
+        "activation": "elu",
+        "code_activation": "tanh",
+        "image_shape": [12, 18, 3],
+        "name": "g",
+    },
     models.VariationalAutoencoder: {
         "latent_dim": 4,
         "lstm_units": 5,
@@ -63,6 +72,7 @@ NON_DEFAULT = {
     },
     GaussianSampling: {"seed": 5, "name": "e"},
     AdamL2: {"learning_rate": 0.25, "l2": 0.125, "name": "f"},
+    MuonL2: {"learning_rate": 0.25, "l2": 0.125, "name": "h"},
 }
 
 
@@ -91,7 +101,7 @@ def test_recipe_states_the_number_of_parameters(recipe, model):
 
 def test_contract_of_shapes_and_ranges(recipe, model, digits):
     latents = model.encode(digits)
-    assert latents.shape == (300, recipe.arguments["latent_dim"])
+    assert latents.shape == (300, {"latent_dim": 784, **recipe.arguments}["latent_dim"])
     for images in (model.decode(latents), model.decode(100 * latents), model.reconstruct(digits)):
         assert images.shape == digits.shape
         assert images.dtype == np.float32
@@ -113,7 +123,7 @@ def test_methods_agree_with_each_other_and_with_predict(model, digits):
 
 def test_empty_input_gets_empty_output(recipe, model, digits):
     nothing = digits[:0]
-    assert model.encode(nothing).shape == (0, recipe.arguments["latent_dim"])
+    assert model.encode(nothing).shape == (0, model.latent_dim)
     assert model.reconstruct(nothing).shape == nothing.shape
     assert model.score(nothing).shape == (0,)
 
@@ -250,6 +260,20 @@ def test_whole_map_convolutions_equal_the_stock_layers(digits):
     transposed.build((None, 1, 1, 64))
     transposed.set_weights(product.get_weights())
     np.testing.assert_allclose(transposed(latents), product(latents[:, 0, 0]), atol=1e-4)
+
+
+def test_latents_of_the_spatial_model_keep_their_places(digits):
+    """Four pixels in the image are one place in the map, where no border is near."""
+    model = models.SpatialAutoencoder(3, (4, 5), image_shape=(96, 80, 1))
+    images = np.zeros((8, 96, 80, 1), "float32")
+    maps = []
+    for down, right in ((28, 24), (32, 20)):
+        images[:] = 0
+        images[:, down : down + 28, right : right + 28] = digits[:8]
+        maps.append(model.encode(images).reshape(8, 24, 20, 3))
+    there, here = maps[0][:, :-1, 1:], maps[1][:, 1:, :-1]
+    assert np.ptp(here) > 0.1
+    np.testing.assert_allclose(here, there, atol=1e-6)
 
 
 def test_batch_normalization_follows_the_hidden_activations():
@@ -406,7 +430,7 @@ def test_latents_that_overflow_in_the_decoder_are_refused(recipe, model):
     """Whatever `decode` returns lies in [0, 1]; all else is a `ValueError` of one line."""
     refused = []
     rng = np.random.default_rng(0)
-    size = (1, recipe.arguments["latent_dim"])
+    size = (1, model.latent_dim)
     model = fit.build(recipe)
     model.set_weights([3 * weight for weight in model.get_weights()])
     for value in (1.0, 1e10, 1e30, 1e37, 3e38, -3e38):

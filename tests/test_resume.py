@@ -25,7 +25,7 @@ from keras_ae.training.optimizer import AdamL2, PlateauSchedule
 from tests.kill_and_resume import Stage, after, content, differences, start, step, writing
 
 MLP = ("mlp", "--train-images", "500", "-e", "2", "-b", "50", "--train-noise-std", "0.2")
-VAE = ("vae-dropout", "--train-images", "300", "-e", "2", "-b", "50", "--schedule", "cosine")
+SHORT = ("--train-images", "300", "-e", "2", "-b", "50", "--schedule", "cosine")
 
 
 def _train(*arguments) -> int:
@@ -102,10 +102,12 @@ def test_goes_on_from_the_beginning_of_an_epoch(count, mlp, tmp_path):
     assert differences(tmp_path / "run", mlp) == []
 
 
-def test_goes_on_with_the_states_of_dropout_sampling_and_schedule(tmp_path):
-    assert _train(*VAE, "-s", tmp_path / "whole") == 0
+# Dropout and sampling; noise of any strength; shifts and batch normalization.
+@pytest.mark.parametrize("name", ["vae-dropout", "denoiser", "batchnorm-tuned"])
+def test_goes_on_with_the_states_of_all_that_is_random_and_of_the_schedule(name, tmp_path):
+    assert _train(name, *SHORT, "-s", tmp_path / "whole") == 0
     with _plug_pulled_after(1 + 6 + 3):
-        _train(*VAE, "-s", tmp_path / "run")
+        _train(name, *SHORT, "-s", tmp_path / "run")
     assert _train("--resume", "-s", tmp_path / "run") == 0
     assert differences(tmp_path / "run", content(tmp_path / "whole")) == []
 

@@ -82,6 +82,7 @@ classes = {
     nets.DenseAutoencoder: {"latent_dim": 4, "hidden_units": (16,)},
     nets.ConvAutoencoder: {"latent_dim": 4, "filters": (3, 5)},
     nets.LSTMAutoencoder: {"latent_dim": 4, "hidden_units": (6,)},
+    nets.SpatialAutoencoder: {"latent_filters": 2, "filters": (3, 5)},
     nets.VariationalAutoencoder: {"latent_dim": 4, "lstm_units": 6, "seed": 0},
 }
 for kind, arguments in classes.items():

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_ae.data import tfds
 from keras_ae.data.images import Pictures, images_directory, read_images
-from keras_ae.data.pipeline import ShuffledBatches, batches, noisy
+from keras_ae.data.pipeline import ShuffledBatches, batches, noisy, shifted
 from keras_ae.data.split import SPLITS, Split, completed, hashes
 from keras_ae.data.split import checksum as checksum_of
 from keras_ae.data.tfds import image_shape
@@ -29,6 +29,7 @@ __all__ = [
     "load_images",
     "noisy",
     "read_images",
+    "shifted",
     "to_float",
 ]
 

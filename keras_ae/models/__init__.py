@@ -9,6 +9,7 @@ from .conv import ConvAutoencoder
 from .dense import DenseAutoencoder
 from .layers import GaussianSampling
 from .lstm import LSTMAutoencoder
+from .spatial import SpatialAutoencoder
 from .vae import VariationalAutoencoder
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "DenseAutoencoder",
     "GaussianSampling",
     "LSTMAutoencoder",
+    "SpatialAutoencoder",
     "VariationalAutoencoder",
 ]

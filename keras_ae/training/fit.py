@@ -16,7 +16,7 @@ from keras_ae.recipe import Recipe
 from keras_ae.runs import Run
 from keras_ae.training import callbacks
 from keras_ae.training.checkpoints import Checkpoints
-from keras_ae.training.optimizer import AdamL2, learning_rate, schedule_callback
+from keras_ae.training.optimizer import optimizer, schedule_callback
 
 FIGURE_IMAGES = 10
 FIGURE_SAMPLES = 50
@@ -41,9 +41,16 @@ def build(recipe: Recipe, image_shape: Sequence[int] = IMAGE_SHAPE) -> models.Au
 def prepare(recipe: Recipe, images: np.ndarray) -> tuple[models.Autoencoder, data.ShuffledBatches]:
     """Returns what `fit` needs: the compiled model, and batches of `images`, which are uint8."""
     model = build(recipe, images.shape[1:])
-    shuffled = data.ShuffledBatches(images, recipe.batch_size, recipe.seed, recipe.train_noise_std)
+    shuffled = data.ShuffledBatches(
+        images,
+        recipe.batch_size,
+        recipe.seed,
+        recipe.train_noise_std,
+        recipe.any_train_noise,
+        recipe.train_shift_std,
+    )
     model.compile(
-        optimizer=AdamL2(learning_rate(recipe, shuffled.steps), l2=recipe.l2),
+        optimizer=optimizer(recipe, shuffled.steps),
         loss=model.training_loss,
         # XLA cannot compile a step that several devices share.
         jit_compile=recipe.jit_compile and model.distribute_strategy.num_replicas_in_sync == 1,

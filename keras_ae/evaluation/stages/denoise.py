@@ -51,8 +51,11 @@ def present(context: Context, measured: Measured) -> Section:
     """Shows the errors and the images."""
     options = context.options
     strength = f"Noise of standard deviation {options.noise_std:g}"
+    seen = f"{context.recipe.train_noise_std:g}"
+    if context.recipe.any_train_noise:
+        seen = f"every strength up to {seen}, and it is not told which"
     trained = (
-        f"This model was trained on inputs with noise of {context.recipe.train_noise_std:g}."
+        f"This model was trained on inputs with noise of {seen}."
         if context.recipe.train_noise_std
         else "This model never saw noise in training."
     )
