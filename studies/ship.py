@@ -3,11 +3,13 @@
 It trains each recipe in full and puts what is needed to use the model, and nothing else, into
 `saved_models/pretrained/<recipe>/`: Keras file, SavedModel, measurements, picture, model card. What
 other pages say of the shipped models is then written anew; `--pages-only` does this and no more.
+`--export-only` trains nothing, and writes SavedModels and cards of the models that are there.
 """
 
 import argparse
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -18,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ae import data, recipes
-from keras_ae.export import SIGNATURES
+from keras_ae.export import SIGNATURES, export_run
 from keras_ae.files import replacing, write_text
 from keras_ae.loading import load_run
 from keras_ae.recipe import Recipe
@@ -30,9 +32,8 @@ from studies.store import clean_commit
 SHIPPED = (
     "dense", "dense-tuned", "conv", "conv-tuned", "batchnorm", "batchnorm-tuned",
     "mlp", "mlp-tuned", "lstm", "lstm-tuned", "vae-baseline", "vae-optimized", "vae-tuned",
+    "denoiser",
 )  # fmt: skip
-# All models in both formats would take more than 25 MB.
-WITHOUT_SAVED_MODEL = ("batchnorm", "mlp", *(name for name in SHIPPED if name.endswith("-tuned")))
 PROJECT = Path(__file__).parents[1]
 COMMAND = "python -m studies.ship"
 README = PROJECT / "README.md"
@@ -50,6 +51,8 @@ def main() -> None:
         metavar="DIR", help="where to put the models (default: %(default)s)")  # fmt: skip
     parser.add_argument("-e", "--epochs", type=int, help="for a try: fewer epochs")
     parser.add_argument("--train-images", type=int, help="for a try: fewer images")
+    parser.add_argument("--export-only", action="store_true",
+        help="train nothing, and export the models in DIR anew")  # fmt: skip
     parser.add_argument("--pages-only", action="store_true",
         help="train nothing, and write what pages say of the models in DIR")  # fmt: skip
     options = parser.parse_args()
@@ -61,7 +64,12 @@ def main() -> None:
     if not options.pages_only:
         commit = clean_commit()
         for name in options.recipes or SHIPPED:
-            _train_and_ship(recipes.get(name).override(**overrides), options.save_dir, commit)
+            shipped = Run(options.save_dir / name)
+            if options.export_only:
+                _export_again(shipped)
+            else:
+                _train_and_ship(recipes.get(name).override(**overrides), shipped, commit)
+            print(f"{name}: {_size(shipped.directory) / 1e6:.1f} MB in {shipped.directory}")
         print(f"all in {options.save_dir}: {_size(options.save_dir) / 1e6:.1f} MB")
     if not overrides:
         served = Run(options.save_dir / SERVED)
@@ -71,20 +79,29 @@ def main() -> None:
         write_text(SERVING, update_serving(SERVING.read_text("utf-8"), served, request))
 
 
-def _train_and_ship(recipe: Recipe, save_dir: Path, commit: str) -> None:
-    shipped = Run(save_dir / recipe.name)
+def _train_and_ship(recipe: Recipe, shipped: Run, commit: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
         run = Run(Path(directory) / recipe.name)
         train(recipe, run)
         ship(run, shipped, commit)
-    print(f"{recipe.name}: {_size(shipped.directory) / 1e6:.1f} MB in {shipped.directory}")
+
+
+def _export_again(shipped: Run) -> None:
+    (commit,) = re.findall(
+        r"^\| commit \| `(\w+)` \|$", shipped.card.read_text("utf-8"), re.MULTILINE
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        run = Run(Path(directory) / shipped.directory.name)
+        shutil.copytree(shipped.directory, run.directory)
+        export_run(run)
+        ship(run, shipped, commit)
 
 
 def ship(run: Run, shipped: Run, commit: str) -> None:
     """Copies what users of a model need from its run.
 
     The Keras file loses the optimizer's state, two thirds of it. Encoder, decoder and LiteRT files
-    are left out, and the SavedModel of some: `train.py --export-only` makes them from the model.
+    are left out: `train.py --export-only` makes them from the model.
 
     Args:
         run: A finished run.
@@ -102,8 +119,7 @@ def ship(run: Run, shipped: Run, commit: str) -> None:
             (run.export, copy.export),
         ):
             shutil.copy(source, target)
-        if shipped.directory.name not in WITHOUT_SAVED_MODEL:
-            shutil.copytree(run.saved_model, copy.saved_model)
+        shutil.copytree(run.saved_model, copy.saved_model)
         load_run(run).save(copy.model)
         recipe = run.read_recipe()
         pictures = []
@@ -130,10 +146,10 @@ import keras_ae
 model = keras_ae.load("{recipe.name}")
 ```
 
-Images are float32 `[n, 28, 28, 1]` with values in [0, 1]. The signatures of `saved_model/`, which
-`python train.py --export-only saved_models/pretrained/{recipe.name}` makes where it is missing, are
-those of every model, see the project's README. `detect` calls an image anomalous when its score
-exceeds {export[threshold]:.6g}, percentile {export[threshold_percentile]:g} of the scores of the
+Images are float32 `[n, 28, 28, 1]` with values in [0, 1]. The signatures of `saved_model/` are
+those of every model, see the project's README; `export.json` has the shape, range and unit of each
+of their tensors. `detect` calls an image anomalous when its score exceeds
+{export[threshold]:.6g}, percentile {export[threshold_percentile]:g} of the scores of the
 {export[split]} images. The model knows the images of this one dataset and no others.
 
 ## Measured
@@ -156,7 +172,8 @@ images, where the Keras model has {litert[keras_mse]:.6f}:
 | recipe | `{recipe.name}`, from source {recipe.source} |
 | model | `{recipe.model}({arguments})`, {recipe.parameters:,} parameters |
 | training | {recipe.epochs} epochs, batches of {recipe.batch_size} |
-| Adam | learning rate {recipe.learning_rate:g} ({recipe.schedule}), L2 {recipe.l2:g} |
+| {optimizer} | learning rate {recipe.learning_rate:g} ({recipe.schedule}), L2 {recipe.l2:g} |
+| training images | {changes} |
 | seed | {recipe.seed} |
 | data | TFDS `{dataset[name]}` {dataset[version]}, SHA-256 `{dataset[checksum]}` |
 | images | train {dataset[train]:,}, validation {dataset[validation]:,}, test {dataset[test]:,} |
@@ -198,11 +215,23 @@ def model_card(run: Run, recipe: Recipe, pictures: list[str], commit: str) -> st
         measured=markdown_table(["", *metrics], measured),
         litert=export["litert"],
         litert_files=markdown_table(["file", "bytes", "mse"], litert_files),
+        optimizer=recipe.optimizer.capitalize(),
+        changes=_changes(recipe),
         arguments=", ".join(f"{name}={value!r}" for name, value in recipe.arguments.items()),
         dataset=config["dataset"],
         versions=", ".join(f"{name} {value}" for name, value in config["versions"].items()),
         commit=commit,
     )
+
+
+def _changes(recipe: Recipe) -> str:
+    changes = []
+    if recipe.train_noise_std:
+        strength = "up to " if recipe.any_train_noise else ""
+        changes.append(f"with noise of {strength}{recipe.train_noise_std:g}")
+    if recipe.train_shift_std:
+        changes.append(f"moved by pixels, standard deviation {recipe.train_shift_std:g}")
+    return ", ".join(changes) or "as they are"
 
 
 def _number(value: float) -> str:

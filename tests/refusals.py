@@ -135,6 +135,7 @@ TRAIN_FLAGS = {
     "--seed": _without(_NO_COUNTS, "0"),
     "--learning-rate": (*_NO_NUMBERS, "0"),
     "--train-noise-std": _NO_NUMBERS,
+    "--train-shift-std": _NO_NUMBERS,
     "--beta": _NO_NUMBERS,
     "--activation": _NO_CHOICE,
     "--code-activation": _NO_CHOICE,

@@ -112,7 +112,18 @@ def weights_in(path) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("mlp", "--train-noise-std", "0.2", "--batch-size", "300"),
+        (
+            "mlp",
+            "--optimizer",
+            "muon",
+            "--train-noise-std",
+            "0.2",
+            "--any-train-noise",
+            "--train-shift-std",
+            "0.5",
+            "--batch-size",
+            "300",
+        ),
         ("vae-dropout", "--train-images", "700"),
     ],
     ids=lambda arguments: arguments[0],

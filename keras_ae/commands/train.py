@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from keras_ae import checks
 from keras_ae.commands import program
 from keras_ae.errors import BadRequest
-from keras_ae.recipe import COLORS, DEVICES, PRECISIONS, SCHEDULES, STRATEGIES
+from keras_ae.recipe import COLORS, DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, STRATEGIES
 from keras_ae.recipes import DEFAULT_RECIPE, RECIPES
 from keras_ae.runs import RUNS, Run
 
@@ -52,9 +52,13 @@ def _parser(prog: str = SCRIPT[-1]) -> program.Parser:
     add = training.add_argument
     add("-e", "--epochs", type=int, metavar="N", help="passes over the training images")
     add("-b", "--batch-size", type=int, metavar="N", help="images in a step")
-    add("--learning-rate", type=float, metavar="X", help="learning rate of Adam")
+    add("--optimizer", choices=OPTIMIZERS, help="what changes the weights")
+    add("--learning-rate", type=float, metavar="X", help="learning rate, at its highest")
     add("--schedule", choices=SCHEDULES, help="how the learning rate changes")
     add("--train-noise-std", type=float, metavar="X", help="noise on the training inputs")
+    add("--any-train-noise", action="store_true", help="noise of any strength up to that")
+    add("--train-shift-std", type=float, metavar="X",
+        help="pixels by which training images are moved")  # fmt: skip
     add("--jit-compile", action=argparse.BooleanOptionalAction,
         help="compile the training step with XLA, or not")  # fmt: skip
     add("--precision", choices=PRECISIONS, help="type in which the layers compute")
