@@ -1,4 +1,7 @@
-"""What a model is compared with: PCA and the best affine filter against noise."""
+"""What a model is compared with: PCA and the best affine filter against noise.
+
+All images that they give are clipped to [0, 1], as those of the models are, before any error.
+"""
 
 import dataclasses
 import math
@@ -58,17 +61,17 @@ class PCA:
         return (images.reshape(len(images), -1) - self.mean) @ self.components[:dimensions].T
 
     def reconstruct(self, images: np.ndarray, dimensions: int) -> np.ndarray:
-        """Projects `images` on the first `dimensions` components and back, without clipping."""
+        """Projects `images` on the first `dimensions` components and back."""
         return self._decode(self.encode(images, dimensions)).reshape(images.shape)
 
     def sample(self, n: int, dimensions: int, seed: int) -> np.ndarray:
-        """Draws from a Gaussian along the first components, `[n, pixels]`, without clipping."""
+        """Draws from a Gaussian along the first components, `[n, pixels]`."""
         deviations = np.sqrt(self.variances[:dimensions])
         latents = np.random.default_rng(seed).standard_normal((n, len(deviations))) * deviations
         return self._decode(latents.astype(self.components.dtype))
 
     def _decode(self, latents: np.ndarray) -> np.ndarray:
-        return latents @ self.components[: latents.shape[1]] + self.mean
+        return (latents @ self.components[: latents.shape[1]] + self.mean).clip(0, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,9 +114,10 @@ class AffineFilter:
         return cls(*(array.astype(flat.dtype) for array in (weights, noisy_mean, mean)))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Removes the noise from `images`, `[n, ...]`, without clipping the outcome."""
+        """Removes the noise from `images`, `[n, ...]`."""
         flat = images.reshape(len(images), -1)
-        return ((flat - self.noisy_mean) @ self.weights + self.mean).reshape(images.shape)
+        cleaned = (flat - self.noisy_mean) @ self.weights + self.mean
+        return cleaned.clip(0, 1).reshape(images.shape)
 
 
 def _moments_of_clipped_noise(

@@ -29,7 +29,7 @@ def summarize(model: Autoencoder, dataset: data.Dataset) -> dict[str, dict]:
         latents = model.encode(images)
         reconstructions = {"mse": model.decode(latents)}
         if pca is not None:
-            reconstructions["pca_mse"] = pca.reconstruct(images, model.latent_dim).clip(0, 1)
+            reconstructions["pca_mse"] = pca.reconstruct(images, model.latent_dim)
         reconstructions["mean_image_mse"] = np.broadcast_to(mean_image, images.shape)
         summary[name] = {
             key: float(metrics.mean_squared_error(images, values).mean())

@@ -15,7 +15,13 @@ from keras_ae.references import PCA, AffineFilter, too_large
 @pytest.fixture(scope="module")
 def blurred(digits):
     """The digits at eight components: reconstructions of a middling quality, in [0, 1]."""
-    return PCA.fit(digits).reconstruct(digits, 8).clip(0, 1)
+    return PCA.fit(digits).reconstruct(digits, 8)
+
+
+@pytest.fixture(scope="module")
+def pale(digits):
+    """The digits so pale that nothing linear has to be clipped."""
+    return 0.45 + 0.1 * digits
 
 
 def test_mean_squared_error_is_per_image_and_per_pixel():
@@ -25,10 +31,10 @@ def test_mean_squared_error_is_per_image_and_per_pixel():
     np.testing.assert_allclose(errors, [0.25, 28 / 784], rtol=1e-6)
 
 
-def test_pca_error_is_the_sum_of_the_variances_left_out(digits):
-    pca = PCA.fit(digits)
+def test_pca_error_is_the_sum_of_the_variances_left_out(pale):
+    pca = PCA.fit(pale)
     for dimensions in (1, 8, 64):
-        error = metrics.mean_squared_error(digits, pca.reconstruct(digits, dimensions)).mean()
+        error = metrics.mean_squared_error(pale, pca.reconstruct(pale, dimensions)).mean()
         np.testing.assert_allclose(error, pca.variances[dimensions:].sum() / 784, rtol=1e-4)
 
 
@@ -37,8 +43,9 @@ def test_pca_agrees_with_a_singular_value_decomposition(digits):
     mean = flat.mean(axis=0)
     left, values, right = np.linalg.svd(flat - mean, full_matrices=False)
     expected = (left[:, :5] * values[:5]) @ right[:5] + mean
+    assert expected.min() < -0.1
     result = PCA.fit(digits).reconstruct(digits, 5)
-    np.testing.assert_allclose(result.reshape(len(digits), -1), expected, atol=1e-4)
+    np.testing.assert_allclose(result.reshape(len(digits), -1), expected.clip(0, 1), atol=1e-4)
 
 
 def test_non_constant_units_counts_the_units_that_vary():
@@ -158,15 +165,16 @@ def test_affine_filter_is_the_regression_of_clean_on_noisy_images(digits):
     regression = LinearRegression().fit(many, np.tile(few, (100, 1)))
     again, affine = noisy(), AffineFilter.fit(few, noise_std)
     best = metrics.mean_squared_error(few, affine(again)).mean()
-    other = metrics.mean_squared_error(few, regression.predict(again)).mean()
+    predicted = regression.predict(again).clip(0, 1)
+    other = metrics.mean_squared_error(few, predicted).mean()
     assert best < other < 1.02 * best
-    np.testing.assert_allclose(affine(again), regression.predict(again), atol=0.1)
+    np.testing.assert_allclose(affine(again), predicted, atol=0.1)
 
 
-def test_pca_samples_have_the_variances_of_the_components(digits):
-    pca = PCA.fit(digits)
+def test_pca_samples_have_the_variances_of_the_components(pale):
+    pca = PCA.fit(pale)
     samples = pca.sample(20_000, 5, seed=0)
-    np.testing.assert_allclose(samples.mean(axis=0), pca.mean, atol=0.03)
+    np.testing.assert_allclose(samples.mean(axis=0), pca.mean, atol=0.003)
     latents = pca.encode(samples, 8)
     np.testing.assert_allclose(latents[:, :5].var(axis=0), pca.variances[:5], rtol=0.05)
     np.testing.assert_allclose(latents[:, 5:], 0, atol=1e-4)

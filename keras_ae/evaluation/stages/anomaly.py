@@ -114,7 +114,7 @@ def _separation(
     mean_image = np.broadcast_to(context.mean_image, both.shape)
     scores = {"model": np.concatenate([own_scores, ood_scores])}
     if context.pca is not None:
-        pca = context.pca.reconstruct(both, context.pca_dimensions).clip(0, 1)
+        pca = context.pca.reconstruct(both, context.pca_dimensions)
         scores["pca"] = metrics.mean_squared_error(both, pca)
     scores["mean_image"] = metrics.mean_squared_error(both, mean_image)
     scores["brightness"] = both.mean(axis=(1, 2, 3))

@@ -33,8 +33,8 @@ def measure(context: Context) -> Measured:
         }
         if context.pca is not None:
             affine = AffineFilter.fit(context.train_images, noise_std)
-            outputs["pca"] = context.pca.reconstruct(noisy, context.pca_dimensions).clip(0, 1)
-            outputs["affine"] = affine(noisy).clip(0, 1)
+            outputs["pca"] = context.pca.reconstruct(noisy, context.pca_dimensions)
+            outputs["affine"] = affine(noisy)
         errors = {name: _error_and_ratio(images, output) for name, output in outputs.items()}
         sweep[str(noise_std)] = {
             measure: {name: errors[name][measure] for name in outputs}

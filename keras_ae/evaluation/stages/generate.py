@@ -79,7 +79,7 @@ def _judge(context: Context, samples: dict[str, np.ndarray]) -> Quality | str:
     if context.pca is not None:
         count = len(next(iter(samples.values())))
         linear = context.pca.sample(count, context.pca_dimensions, context.options.seed)
-        sets["pca_gaussian"] = linear.reshape(-1, *context.images.shape[1:]).clip(0, 1)
+        sets["pca_gaussian"] = linear.reshape(-1, *context.images.shape[1:])
     rows: Rows = {}
     shares = {}
     for name, images in sets.items():

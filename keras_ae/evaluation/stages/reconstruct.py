@@ -57,7 +57,7 @@ def outputs(context: Context) -> dict[str, np.ndarray]:
     images = context.images
     found = {"model": context.reconstructions}
     if context.pca is not None:
-        found["pca"] = context.pca.reconstruct(images, context.pca_dimensions).clip(0, 1)
+        found["pca"] = context.pca.reconstruct(images, context.pca_dimensions)
     return found | {"mean_image": np.broadcast_to(context.mean_image, images.shape)}
 
 
