@@ -97,7 +97,7 @@ MEASURES: dict[str, dict[str, str]] = {
     }.items()
 }
 
-# Words of the rows that need no training; PCA is told apart by its number of components.
+# Words of the references; PCA is told apart by its number of components.
 REFERENCES = {
     "pca": "PCA with {latent_dim} components",
     "mean_image": "mean image",
@@ -150,7 +150,7 @@ class Quantity:
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """A row that needs no training.
+    """A row that is no model of the study: something computed, or images as they are.
 
     Attributes:
         name: Key of `REFERENCES`.
@@ -222,7 +222,6 @@ DIGITS_BETWEEN = Quantity("digits_between")
 PATHS = (JUMP, DIGITS_BETWEEN, Quantity("digits_at_ends"))
 
 REFERENCE_ROWS = (
-    "The rows below the variants are references that need no training: PCA with as many "
-    "components as there are latents, fitted to the training images, the mean training image, and "
-    "the original images."
+    "The rows below the variants are references: PCA with as many components as there are "
+    "latents and the mean image, both of the training images, and the original images."
 )
