@@ -280,6 +280,21 @@ def test_importance_sampling_finds_the_integral_over_a_one_dimensional_code(digi
     np.testing.assert_allclose(metrics.importance_weighted_nll(chunks), expected, atol=0.2)
 
 
+def test_error_of_the_likelihood_is_that_of_its_mean_over_images(digits):
+    keras.utils.set_random_seed(0)
+    model = VariationalAutoencoder(latent_dim=1, seed=0)
+    model.decoder.weights[-1].assign([-3.0])  # Dark, so that the ink of an image costs much.
+    images = np.stack([digits[0], 0.1 * digits[0]])
+    one, both = (
+        elbo.likelihood(model, images, some, 3000, seed=0)[0]["grey_first"] for some in (1, 2)
+    )
+    assert one["nll_error"] is None
+    # Two values have the standard error of half their difference.
+    difference = 2 * abs(both["nll"] - one["nll"])
+    assert difference > 10
+    assert both["nll_error"] == pytest.approx(difference / 2, rel=0.05)
+
+
 def test_binarization_draws_each_pixel_with_its_grey_value(digits):
     digits = digits[:30]
     draws = [elbo._binarized(digits, np.random.default_rng(seed)) for seed in range(200)]

@@ -9,10 +9,12 @@ import pytest
 import tensorflow as tf
 
 from keras_ae import data, runs
+from keras_ae.evaluation.stages.elbo import likelihood
 from keras_ae.loading import load_run
 from keras_ae.recipes import RECIPES
 from keras_ae.runs import Run
 from studies.ship import (
+    LIKELIHOOD,
     README,
     REQUEST,
     SERVED,
@@ -36,7 +38,7 @@ EXAMPLE = SERVING.read_text("utf-8")
 @pytest.fixture(scope="module")
 def shipped(vae_run, tmp_path_factory) -> Run:
     run = Run(tmp_path_factory.mktemp("pretrained") / "tiny")
-    ship(vae_run, run, commit="0" * 40)
+    ship(vae_run, run, commit="0" * 40, nll_images=10, nll_samples=10)
     return run
 
 
@@ -90,10 +92,28 @@ def test_shipped_card_is_what_the_command_writes(run):
     card = run.card.read_text("utf-8")
     commit = re.search(r"^\| commit \| `(\w+)` \|$", card, re.MULTILINE)[1]
     pictures = re.findall(r"!\[.*?\]\((.+?)\)", card)
-    written = model_card(run, run.read_recipe(), pictures, commit)
+    path = run.directory / LIKELIHOOD
+    bounds = json.loads(path.read_text("utf-8")) if path.exists() else None
+    written = model_card(run, run.read_recipe(), pictures, commit, bounds)
     # The LiteRT files are not shipped, so that all of them look as if they were left out.
     left_out = ", left out for its error"
     assert written.replace(left_out, "") == card.replace(left_out, "")
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name.startswith("vae")])
+def test_shipped_bounds_are_those_of_the_model(name, dataset):
+    stated = json.loads((MODELS[name].directory / LIKELIHOOD).read_text("utf-8"))
+    images = data.to_float(dataset.test.images)
+    # Another seed: of the samples, and of the binarization.
+    again, divergence = likelihood(load_run(MODELS[name]), images, 20, 1000, seed=1)
+    for kind in ("grey_all", "binarized_all"):
+        for measure in ("negative_elbo", "reconstruction", "kl"):
+            assert again[kind][measure] == pytest.approx(stated[kind][measure], abs=0.15)
+    for kind in ("grey_first", "binarized_first"):
+        tightened = stated[kind]["negative_elbo"] - stated[kind]["nll"]
+        found = again[kind]["negative_elbo"] - again[kind]["nll"]
+        assert found == pytest.approx(tightened, abs=2)
+    assert stated["active_units"] <= np.sum(divergence > 0.01)
 
 
 @pytest.mark.parametrize("run", MODELS.values(), ids=MODELS)

@@ -14,6 +14,9 @@ from keras_ae.models.autoencoder import IMAGES, split_into_batches
 # They bound the memory, whatever the number of images and samples.
 DECODED_AT_ONCE = 1_000
 IMAGES_WEIGHED_AT_ONCE = 10
+# Draws of the posterior for each image. The mean over 10,000 digits then has a standard error of
+# 0.02 nats, and its first decimal holds.
+ELBO_DRAWS = 4
 
 
 class Measured(NamedTuple):
@@ -32,24 +35,49 @@ def measure(context: Context) -> Measured:
             f"{context.recipe.name} is a plain autoencoder: it has no posterior, so no bound "
             "on the likelihood"
         )
-    rng = np.random.default_rng(options.seed)
-    binary = _binarized(context.images, rng)
+    bounds, divergence = likelihood(
+        model, context.images, options.nll_images, options.nll_samples, options.seed
+    )
+    return Measured(bounds, metrics.active_units(context.latents), divergence)
+
+
+def likelihood(
+    model: VariationalAutoencoder, images: np.ndarray, nll_images: int, nll_samples: int, seed: int
+) -> tuple[Rows, np.ndarray]:
+    """Bounds the negative log-likelihood of images, as they are and binarized, in nats per image.
+
+    Args:
+        model: A variational model.
+        images: float32 `[n, height, width, channels]` in [0, 1].
+        nll_images: How many of them, from the first on, get importance samples.
+        nll_samples: Importance samples for each of these.
+        seed: Of binarization and samples.
+
+    Returns:
+        The bounds: a row for each kind and number of images. And the KL divergence of each unit,
+        mean over the grey images, `[latent_dim]`.
+    """
+    rng = np.random.default_rng(seed)
+    binary = _binarized(images, rng)
     weigh = _weigher(model)
     bounds: Rows = {}
-    for kind, images in (("grey", context.images), ("binarized", binary)):
-        reconstruction, kl = _negative_elbo_terms(weigh, images, model.latent_dim, rng)
-        some = options.nll_images
+    for kind, targets in (("grey", images), ("binarized", binary)):
+        reconstruction, kl = _negative_elbo_terms(weigh, targets, model.latent_dim, rng)
+        some = targets[:nll_images]
         log_weights = (
-            _log_weights(weigh, batch, options.nll_samples, model.latent_dim, rng)
-            for batch in split_into_batches(images[:some], IMAGES_WEIGHED_AT_ONCE)
+            _log_weights(weigh, batch, nll_samples, model.latent_dim, rng)
+            for batch in split_into_batches(some, IMAGES_WEIGHED_AT_ONCE)
         )
         nll = np.concatenate([metrics.importance_weighted_nll(chunks) for chunks in log_weights])
         bounds[f"{kind}_all"] = _means(reconstruction, kl)
-        first = _means(reconstruction[:some], kl[:some])
-        bounds[f"{kind}_first"] = {**first, "nll": float(nll.mean())}
+        bounds[f"{kind}_first"] = {
+            **_means(reconstruction[:nll_images], kl[:nll_images]),
+            "nll": float(nll.mean()),
+            "nll_error": float(nll.std(ddof=1) / np.sqrt(len(nll))) if len(nll) > 1 else None,
+        }
         if kind == "grey":
             divergence = kl.mean(axis=0)
-    return Measured(bounds, metrics.active_units(context.latents), divergence)
+    return bounds, divergence
 
 
 def present(context: Context, measured: Measured) -> Section:
@@ -58,9 +86,10 @@ def present(context: Context, measured: Measured) -> Section:
     order = np.argsort(-divergence, kind="stable")
     section = Section()
     section.tables["bounds"] = (
-        "Nats per image, beta 1. Negative ELBO = reconstruction + KL, with one sample of the "
-        f"posterior for each image; NLL is the bound by {context.options.nll_samples} importance "
-        "samples, which is tighter. Binarized: each pixel drawn once as 0 or 1 with its value as "
+        f"Nats per image, beta 1. Negative ELBO = reconstruction + KL, by {ELBO_DRAWS} samples of "
+        f"the posterior for each image; NLL is the bound by {context.options.nll_samples} "
+        "importance samples, which is tighter. Its standard error says how far the mean of as many "
+        "other images may be from it. Binarized: each pixel drawn once as 0 or 1 with its value as "
         "probability, with a fixed seed; these are true bounds on a likelihood, though the model "
         "was trained on images as they are. As they are: the pixel values stand in for "
         "probabilities, so this is the training objective and no likelihood of the images.",
@@ -135,10 +164,10 @@ def _negative_elbo_terms(
     weigh: Callable, images: np.ndarray, latent_dim: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     reconstructions, divergences = [], []
-    for batch in split_into_batches(images, DECODED_AT_ONCE):
-        noise = rng.standard_normal((len(batch), 1, latent_dim), dtype="float32")
+    for batch in split_into_batches(images, DECODED_AT_ONCE // ELBO_DRAWS):
+        noise = rng.standard_normal((len(batch), ELBO_DRAWS, latent_dim), dtype="float32")
         reconstruction, divergence, _ = weigh(batch, noise)
-        reconstructions.append(reconstruction.numpy()[:, 0])
+        reconstructions.append(reconstruction.numpy().mean(axis=1))
         divergences.append(divergence.numpy())
     return np.concatenate(reconstructions), np.concatenate(divergences)
 
