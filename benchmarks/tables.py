@@ -59,8 +59,10 @@ def _by_processor(name: str, table: Callable[[dict], str], picture: str = "") ->
     parts = []
     for path in sorted(RESULTS.glob(f"*/{name}.json")):
         results = json.loads(path.read_text("utf-8"))
-        parts += [_environment(results), table(results)]
-        if picture:
+        if not (text := table(results)):
+            continue
+        parts += [_environment(results), text]
+        if picture and path.with_name(picture).exists():
             file = path.with_name(picture).relative_to(PAGE.parent).as_posix()
             parts.append(f"![Training speed of every model]({file})")
     return "\n\n".join(parts)
@@ -70,7 +72,10 @@ def _environment(results: dict) -> str:
     # By family, or one for all.
     environment = results if "cpu" in results else next(iter(results.values()))
     # Results without a version of the package are from its first one.
-    packages = [f"keras_ae {environment.get('keras_ae', '0.1.0')}"] + [
+    version = environment.get("keras_ae", "0.1.0")
+    if "commit" in environment:
+        version += f" at {environment['commit']}"
+    packages = [f"keras_ae {version}"] + [
         f"{title} {environment[name]}"
         for title, name in (("TensorFlow", "tensorflow"), ("Keras", "keras"), ("PyTorch", "torch"))
         if name in environment
@@ -87,7 +92,10 @@ def _training(results: dict) -> str:
     for family, result in results.items():
         speeds = _speeds(result)
         ours, peer = speeds["keras_ae"], max(speeds["pytorch"], speeds["torch.compile"])
-        share = ours * result["flops_per_image"] / result["gemm_flops_per_second"]
+        # Of some results the printed share is all that was kept.
+        share = result["contenders"]["keras_ae"].get("share_of_gemm_peak")
+        if share is None:
+            share = ours * result["flops_per_image"] / result["gemm_flops_per_second"]
         rows.append(
             [
                 f"`{family}`",
@@ -107,6 +115,9 @@ def _speeds(result: dict) -> dict[str, float]:
 
 
 def _scaling(results: dict) -> str:
+    results = {family: result for family, result in results.items() if "scaling" in result}
+    if not results:
+        return ""
     sizes = [row["images"] for row in next(iter(results.values()))["scaling"]]
     rows = [
         [
