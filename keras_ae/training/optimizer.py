@@ -49,7 +49,8 @@ class MuonL2(AdamL2):
     loss is flat are followed as fast as steep ones, which is what deep and narrow autoencoders
     lack. A kernel is a matrix with the columns of its last axis, whatever else it is. Steps are as
     long as those of Adam at its usual rates: 0.2 times the learning rate, root mean square over the
-    kernel (Liu et al., 2025, https://arxiv.org/abs/2502.16982).
+    kernel (Liu et al., 2025, https://arxiv.org/abs/2502.16982). `keras.optimizers.Muon` leaves the
+    kernels of convolutions to Adam; this one does not.
 
     Each step costs products of the kernels with themselves, whatever the number of images in a
     batch. Batches have to be large enough to make up for it.
