@@ -101,16 +101,17 @@ class AffineFilter:
             noise_std: Standard deviation of the noise before clipping, above zero.
         """
         flat = images.reshape(len(images), -1)
-        levels = np.linspace(0, 1, 256)
-        expected, variance = (
-            np.take(moment.astype(flat.dtype), np.rint(flat * 255).astype("uint8"))
-            for moment in _moments_of_clipped_noise(levels, noise_std)
-        )
-        mean, noisy_mean = (pixels.mean(axis=0, dtype="float64") for pixels in (flat, expected))
-        clean, noisy = flat - mean.astype(flat.dtype), expected - noisy_mean.astype(flat.dtype)
+        levels = np.rint(flat * 255).astype("uint8")
+        # How often each pixel has each level: sums over images are products with it.
+        counts = np.stack([np.bincount(pixel, minlength=256) for pixel in levels.T])
+        values = np.linspace(0, 1, 256)
+        expected, variance = _moments_of_clipped_noise(values, noise_std)
+        mean, noisy_mean = (counts @ moment / len(flat) for moment in (values, expected))
+        clean = flat - mean.astype(flat.dtype)
+        noisy = expected.astype(flat.dtype)[levels]
+        noisy -= noisy_mean.astype(flat.dtype)
         across, within = ((noisy.T @ pixels).astype("float64") for pixels in (clean, noisy))
-        own = np.diag(variance.sum(axis=0, dtype="float64"))
-        weights = np.linalg.solve(within + own, across)
+        weights = np.linalg.solve(within + np.diag(counts @ variance), across)
         return cls(*(array.astype(flat.dtype) for array in (weights, noisy_mean, mean)))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
