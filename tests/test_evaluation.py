@@ -371,6 +371,15 @@ def test_small_images_are_measured_in_every_stage(small):
     }  # fmt: skip
 
 
+def test_latents_that_are_a_map_are_measured_in_every_stage(small, tmp_path):
+    images = small.read_settings()["images"]
+    keras_ae.train("denoiser", tmp_path / "run", images=images, epochs=1)
+    assert evaluate.main([str(tmp_path / "run")]) == 0
+    labels = _tables(Run(tmp_path / "run"), "latent")["labels"]
+    assert labels["model"]["latent_dim"] == 2 * 2 * 16
+    assert evaluate.main([str(tmp_path / "run"), "--latent-dim", "64"]) == 2
+
+
 def test_small_images_are_compared_with_clipped_pca(small):
     dataset, overall = _own(small), _tables(small, "reconstruct")["overall"]
     flat = [split.images.reshape(len(split), -1) / 255 for split in (dataset.train, dataset.test)]

@@ -94,7 +94,8 @@ def _evaluate(options: dict) -> None:
     for argument, path in (("images", chosen.images), ("score", chosen.score), ("ood", ood)):
         if path is not None:
             check_images(path, argument)
-    trained_dim = recipe.arguments["latent_dim"]
+    # Where latents are a map, the images say how many there are.
+    trained_dim = recipe.arguments.get("latent_dim", "no number of")
     if latent_dim not in (None, trained_dim):
         raise BadRequest(
             f"`latent_dim` contradicts the run: expected {trained_dim} latent units, "
