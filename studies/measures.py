@@ -26,6 +26,7 @@ PATH_STEPS = 8
 LABELLED_IMAGES = 500
 LABELLED_EPOCHS = 30
 LINEARITY_PAIRS = 2000
+HIGHEST = 100
 
 
 _SCORES = scores.SCORES | scores.VARIATIONAL_SCORES
@@ -247,6 +248,25 @@ def anomaly(context: Context) -> Numbers:
     return found
 
 
+def misread(context: Context) -> Numbers:
+    """Whether the digits with a high error are those that a classifier gets wrong.
+
+    AUROC of the error for the misread test images, and their share of the images with the highest
+    errors.
+    """
+    _, probabilities = classifier.load(data.load("mnist"))(context.images)
+    wrong = probabilities.argmax(axis=1) != context.dataset.test.labels
+    found: Numbers = {}
+    for row, score in ((MODEL, scores.model_score), ("pca", scores.pca_error)):
+        errors = score(context.model, context.train_images, context.images)
+        found[row] = {
+            "misread_auroc": metrics.auroc(errors[~wrong], errors[wrong]),
+            "misread_of_highest": float(wrong[np.argsort(errors)[-HIGHEST:]].mean()),
+        }
+    found["originals"] = {"misread_of_highest": float(wrong.mean())}
+    return found
+
+
 def pretraining(context: Context) -> Numbers:
     """Accuracy of classifiers of digits that begin with the encoder's weights, or with new ones.
 
@@ -360,6 +380,7 @@ MEASURES: dict[str, Callable[[Context], Numbers]] = {
         interpolation,
         outliers,
         anomaly,
+        misread,
         pretraining,
         linearity,
         bounds,

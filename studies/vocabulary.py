@@ -91,6 +91,8 @@ MEASURES: dict[str, dict[str, str]] = {
         "outlier_auroc": {kind: f"{kind.replace('_', ' ')}, AUROC" for kind in OUTLIERS},
         "outlier_ratio": {kind: f"{kind.replace('_', ' ')}, times" for kind in OUTLIERS},
         "anomaly_auroc": {score: f"AUROC `{score}`" for score in ANOMALY_SCORES},
+        "misread_auroc": "misread, AUROC",
+        "misread_of_highest": "misread of the highest 100",
         "validation_anomaly_auroc": {
             score: f"validation AUROC `{score}`" for score in ANOMALY_SCORES
         },

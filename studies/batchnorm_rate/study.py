@@ -12,13 +12,17 @@ RATES = (SOURCE_RATE, *LOWER_RATES)
 # Names of the variants by rate: with batch normalization and without.
 NORMALIZED = {rate: f"rate-{rate}" for rate in RATES}
 PLAIN = {rate: f"plain-rate-{rate}" for rate in RATES}
+# More layers and more units, at the source's rate and at one that the model bears better.
+LARGER = {"deeper": (256, 256, 128, 128), "wider": (512, 256)}
+LARGER_RATES = (SOURCE_RATE, 0.01)
 INSTABILITY = Quantity("instability", "validation")
 PCA = Reference("pca", 32)
 
 
 def _variant(name: str, **overrides) -> Variant:
     recipe = recipes.get("batchnorm").override(**overrides)
-    return Variant(name, recipe, ("summary", "curves", "quality", "recognised"))
+    of_source = ("misread",) if name == NORMALIZED[SOURCE_RATE] else ()
+    return Variant(name, recipe, ("summary", "curves", "quality", "recognised", *of_source))
 
 
 def _high_fidelity(found: Found) -> str:
@@ -51,10 +55,15 @@ STUDY = Study(
             _variant(name, learning_rate=rate, batch_normalization=False)
             for rate, name in PLAIN.items()
         ),
+        *(
+            _variant(f"{name}-rate-{rate}", learning_rate=rate, hidden_units=units)
+            for name, units in LARGER.items()
+            for rate in LARGER_RATES
+        ),
     ),
     tables=(
         Table(
-            "Mean squared error per pixel by split, and how unstable the validation loss is."
+            "Mean squared error per pixel by split, and how unstable the validation loss is. "
             + REFERENCE_ROWS,
             (
                 MSE,
