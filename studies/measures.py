@@ -95,18 +95,22 @@ def curves(context: Context) -> Numbers:
     numbers = {
         "instability": {"validation": instability(validation), "train": instability(loss)},
         "epochs_to_settle": {"": epochs_to_settle(validation)},
-        "fall_by_epoch_10": (loss[0] - loss[:10][-1]) / (loss[0] - loss[-1]),
+        "fall_by_epoch_10": _fall(loss, 10),
     }
     if context.is_variational:
         reconstruction, kl = found["val_reconstruction_loss"], found["val_kl_loss"]
         numbers["epochs_to_settle"]["reconstruction"] = epochs_to_settle(reconstruction)
         numbers |= {
-            "reconstruction_above_end_at_20": reconstruction[:20][-1] / reconstruction[-1] - 1,
+            "reconstruction_fall_by_epoch_20": _fall(found["reconstruction_loss"], 20),
             "kl_first": kl[0],
             "kl_last": kl[-1],
             "kl_rising": float(np.mean(np.diff(kl) > 0)),
         }
     return {MODEL: numbers}
+
+
+def _fall(losses: Sequence[float], epochs: int) -> float:
+    return (losses[0] - losses[:epochs][-1]) / (losses[0] - losses[-1])
 
 
 def quality(context: Context) -> Numbers:
