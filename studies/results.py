@@ -137,18 +137,17 @@ def _introduction(study: Study, files: StudyFiles) -> str:
 
 
 def _claims(study: Study, found: Found, verdicts: dict[str, Verdict]) -> str:
-    words = {
-        name: f"{str(verdict)[0].upper()}{str(verdict)[1:]}" for name, verdict in verdicts.items()
-    }
-    claims = (
-        f"### {claim.name}\n\n"
-        f"{claim.words} **{words[claim.name]}.**\n\n"
-        f"- Rule: {claim.test}\n"
-        f"- Measured: {_numbers(claim, found)} Effect: {verdicts[claim.name].effect}.\n"
-        f"- What would change it: {claim.change}"
-        for claim in study.claims
-    )
-    return "\n\n".join((NOTION, *claims))
+    parts = [NOTION]
+    for claim in study.claims:
+        verdict = str(verdicts[claim.name])
+        parts.append(
+            f"### {claim.name}\n\n"
+            f"{claim.words} **{verdict[0].upper()}{verdict[1:]}.**\n\n"
+            f"- Rule: {claim.test}\n"
+            f"- Measured: {_numbers(claim, found)} Effect: {verdicts[claim.name].effect}.\n"
+            f"- What would change it: {claim.change}"
+        )
+    return "\n\n".join(parts)
 
 
 def _numbers(claim: Claim, found: Found) -> str:
