@@ -270,7 +270,8 @@ STUDY = Study(
     f"ReLU on the posterior mean, dropout of {HEAVY_DROPOUT}, no KL divergence in the loss, and a "
     f"dense encoder with as many parameters as the LSTM's. {EPOCHS} epochs each, batches of 100. "
     "Everything is measured with dropout off. Nats per image; the negative log-likelihood "
-    f"(NLL) is that of the first {NLL_IMAGES} test images.",
+    f"(NLL) is that of the first {NLL_IMAGES} test images, the same for all: over images it has a "
+    "standard error of 1 nat, which the differences between variants do not have.",
     variants=(
         *(_variant(name, f"vae-{name}") for name in SEVEN),
         _variant("relu-mean", "vae-baseline", code_activation="relu"),
