@@ -165,6 +165,18 @@ def test_rule_compares_means_and_seeds(linear, tanh, relu, expected):
     assert str(judge(CLAIMS["000.1"][1], found)) == expected
 
 
+@pytest.mark.parametrize(("rise", "holds"), [(0.0001, False), (0.02, True)])
+def test_a_loss_is_unstable_if_it_rises_by_one_percent_of_itself(rise, holds):
+    def value(row, quantity, seed):
+        if quantity.measure == "instability":
+            return (rise if row == "fast" else 0) + seed / 1e6
+        return 0.5 + seed / 100
+
+    study, claim = CLAIMS["004.16"]
+    verdict = judge(claim, Found(study, measured(study, value)))
+    assert verdict.cases["stability"][0].holds is holds
+
+
 def test_best_size_is_named_by_training_and_noise():
     def error(row, quantity, seed):
         size = int(row.rsplit("-", 1)[1]) if row[-1].isdigit() else 0
