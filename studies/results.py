@@ -80,18 +80,16 @@ def _link(study: Study, claim: str = "") -> str:
 
 
 def _counts(verdicts: Iterable[Verdict]) -> str:
-    plurals = {
-        HOLDS: "hold",
-        FAILS: "do not hold",
-        IN_PART: "hold only in part",
-        UNDECIDED: "are undecided",
-        NOT_YET: "are not yet measured",
+    one_and_more = {
+        HOLDS: (HOLDS, "hold"),
+        FAILS: (FAILS, "do not hold"),
+        IN_PART: (IN_PART, "hold only in part"),
+        UNDECIDED: ("is undecided", "are undecided"),
+        NOT_YET: ("is not yet measured", "are not yet measured"),
     }
-    singular = {UNDECIDED: "is undecided", NOT_YET: "is not yet measured"}
     kinds = Counter(verdict.kind for verdict in verdicts)
     return ", ".join(
-        f"{count} {singular.get(kind, kind) if count == 1 else plurals[kind]}"
-        for kind, count in kinds.most_common()
+        f"{count} {one_and_more[kind][count > 1]}" for kind, count in kinds.most_common()
     )
 
 
