@@ -26,6 +26,7 @@ PATH_STEPS = 8
 LABELLED_IMAGES = 500
 LABELLED_EPOCHS = 30
 LINEARITY_PAIRS = 2000
+HIGHEST = 100
 
 
 _SCORES = scores.SCORES | scores.VARIATIONAL_SCORES
@@ -94,18 +95,22 @@ def curves(context: Context) -> Numbers:
     numbers = {
         "instability": {"validation": instability(validation), "train": instability(loss)},
         "epochs_to_settle": {"": epochs_to_settle(validation)},
-        "fall_by_epoch_10": (loss[0] - loss[:10][-1]) / (loss[0] - loss[-1]),
+        "fall_by_epoch_10": _fall(loss, 10),
     }
     if context.is_variational:
         reconstruction, kl = found["val_reconstruction_loss"], found["val_kl_loss"]
         numbers["epochs_to_settle"]["reconstruction"] = epochs_to_settle(reconstruction)
         numbers |= {
-            "reconstruction_above_end_at_20": reconstruction[:20][-1] / reconstruction[-1] - 1,
+            "reconstruction_fall_by_epoch_20": _fall(found["reconstruction_loss"], 20),
             "kl_first": kl[0],
             "kl_last": kl[-1],
             "kl_rising": float(np.mean(np.diff(kl) > 0)),
         }
     return {MODEL: numbers}
+
+
+def _fall(losses: Sequence[float], epochs: int) -> float:
+    return (losses[0] - losses[:epochs][-1]) / (losses[0] - losses[-1])
 
 
 def quality(context: Context) -> Numbers:
@@ -247,6 +252,25 @@ def anomaly(context: Context) -> Numbers:
     return found
 
 
+def misread(context: Context) -> Numbers:
+    """Whether the digits with a high error are those that a classifier gets wrong.
+
+    AUROC of the error for the misread test images, and their share of the images with the highest
+    errors.
+    """
+    _, probabilities = classifier.load(data.load("mnist"))(context.images)
+    wrong = probabilities.argmax(axis=1) != context.dataset.test.labels
+    found: Numbers = {}
+    for row, score in ((MODEL, scores.model_score), ("pca", scores.pca_error)):
+        errors = score(context.model, context.train_images, context.images)
+        found[row] = {
+            "misread_auroc": metrics.auroc(errors[~wrong], errors[wrong]),
+            "misread_of_highest": float(wrong[np.argsort(errors)[-HIGHEST:]].mean()),
+        }
+    found["originals"] = {"misread_of_highest": float(wrong.mean())}
+    return found
+
+
 def pretraining(context: Context) -> Numbers:
     """Accuracy of classifiers of digits that begin with the encoder's weights, or with new ones.
 
@@ -360,6 +384,7 @@ MEASURES: dict[str, Callable[[Context], Numbers]] = {
         interpolation,
         outliers,
         anomaly,
+        misread,
         pretraining,
         linearity,
         bounds,

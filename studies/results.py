@@ -7,7 +7,19 @@ from pathlib import Path
 from keras_ae.errors import BadRequest
 from keras_ae.files import write_text
 from studies.catalogue import CLAIMS, STUDIES
-from studies.claims import FAILS, HOLDS, NOT_YET, UNTESTED, judge
+from studies.claims import (
+    CHANCE,
+    FAILS,
+    HOLDS,
+    IN_PART,
+    MARGIN,
+    NOT_YET,
+    UNDECIDED,
+    UNTESTED,
+    Verdict,
+    judge,
+    percent,
+)
 from studies.found import Found, NotMeasured
 from studies.pages import markdown_table, with_parts
 from studies.store import ROOT, StudyFiles
@@ -16,9 +28,14 @@ from studies.tables import spread
 
 RESULTS = Path("RESULTS.md")
 COMMAND = "python -m studies results"
+NOTION = (
+    f"Lower means lower by {percent(MARGIN)} or more in Welch's t-test over the seeds, at "
+    f"{percent(CHANCE)}; a bound has to be kept in the same test. "
+    "[RESULTS.md](../../RESULTS.md) says what effect and undecided mean."
+)
 
 
-def write(project: Path = Path()) -> dict[str, str]:
+def write(project: Path = Path()) -> dict[str, Verdict]:
     """Writes the measured parts of all pages anew; the words around them stay.
 
     Args:
@@ -62,21 +79,21 @@ def _link(study: Study, claim: str = "") -> str:
     return f"[{study.name}]({StudyFiles(study.name).page.as_posix()}{anchor})"
 
 
-def _counts(verdicts: Iterable[str]) -> str:
-    in_part = "holds only in part"
-    plurals = {
-        HOLDS: "hold",
-        FAILS: "do not hold",
-        in_part: "hold only in part",
-        NOT_YET: "are not yet measured",
+def _counts(verdicts: Iterable[Verdict]) -> str:
+    one_and_more = {
+        HOLDS: (HOLDS, "hold"),
+        FAILS: (FAILS, "do not hold"),
+        IN_PART: (IN_PART, "hold only in part"),
+        UNDECIDED: ("is undecided", "are undecided"),
+        NOT_YET: ("is not yet measured", "are not yet measured"),
     }
-    kinds = Counter(verdict if verdict in plurals else in_part for verdict in verdicts)
+    kinds = Counter(verdict.kind for verdict in verdicts)
     return ", ".join(
-        f"{count} {kind if count == 1 else plurals[kind]}" for kind, count in kinds.most_common()
+        f"{count} {one_and_more[kind][count > 1]}" for kind, count in kinds.most_common()
     )
 
 
-def _studies(verdicts: dict[str, str]) -> str:
+def _studies(verdicts: dict[str, Verdict]) -> str:
     rows = [
         [_link(study), study.question, _counts(verdicts[claim.name] for claim in study.claims)]
         for study in STUDIES.values()
@@ -84,15 +101,20 @@ def _studies(verdicts: dict[str, str]) -> str:
     return markdown_table(["study", "question", "claims"], rows)
 
 
-def _overview(verdicts: dict[str, str]) -> str:
+def _overview(verdicts: dict[str, Verdict]) -> str:
     rows = [
-        [f"{name} {claim.words}", f"**{verdicts[name]}**", _link(study, name)]
+        [
+            f"{name} {claim.words}",
+            f"**{verdicts[name]}**",
+            verdicts[name].effect,
+            _link(study, name),
+        ]
         for name, (study, claim) in CLAIMS.items()
     ]
     return (
         f"Of {len(CLAIMS)} claims, {_counts(verdicts.values())}. "
         f"{len(UNTESTED)} more cannot be tested.\n\n"
-        + markdown_table(["claim", "verdict", "study"], rows)
+        + markdown_table(["claim", "verdict", "effect", "study"], rows)
     )
 
 
@@ -112,15 +134,18 @@ def _introduction(study: Study, files: StudyFiles) -> str:
     return "\n\n".join(parts)
 
 
-def _claims(study: Study, found: Found, verdicts: dict[str, str]) -> str:
-    return "\n\n".join(
-        f"### {claim.name}\n\n"
-        f"{claim.words} **{verdicts[claim.name][0].upper()}{verdicts[claim.name][1:]}.**\n\n"
-        f"- Rule: {claim.test}\n"
-        f"- Measured: {_numbers(claim, found)}\n"
-        f"- What would change it: {claim.change}"
-        for claim in study.claims
-    )
+def _claims(study: Study, found: Found, verdicts: dict[str, Verdict]) -> str:
+    parts = [NOTION]
+    for claim in study.claims:
+        verdict = str(verdicts[claim.name])
+        parts.append(
+            f"### {claim.name}\n\n"
+            f"{claim.words} **{verdict[0].upper()}{verdict[1:]}.**\n\n"
+            f"- Rule: {claim.test}\n"
+            f"- Measured: {_numbers(claim, found)} Effect: {verdicts[claim.name].effect}.\n"
+            f"- What would change it: {claim.change}"
+        )
+    return "\n\n".join(parts)
 
 
 def _numbers(claim: Claim, found: Found) -> str:

@@ -15,6 +15,7 @@ from keras_ae.recipe import Recipe
 from studies.vocabulary import Quantity, Reference
 
 if TYPE_CHECKING:
+    from studies.claims import Verdict
     from studies.found import Found
 
 SEEDS = (0, 1, 2)
@@ -209,7 +210,7 @@ class Claim:
     name: str
     words: str
     shown: Mapping[Quantity, tuple[Row, ...]]
-    rule: Callable[["Found"], str]
+    rule: Callable[["Found"], "Verdict"]
     test: str
     change: str
 

@@ -59,7 +59,7 @@ MEASURES: dict[str, dict[str, str]] = {
         "epochs_to_settle": {"": "settled at epoch", "reconstruction": "reconstruction settled"},
         "epochs_to_level": "level reached at epoch",
         "fall_by_epoch_10": "fall by epoch 10",
-        "reconstruction_above_end_at_20": "above the end at 20",
+        "reconstruction_fall_by_epoch_20": "fall by epoch 20",
         "kl_first": "KL, first epoch",
         "kl_last": "KL, last epoch",
         "kl_rising": "KL rose in",
@@ -91,6 +91,8 @@ MEASURES: dict[str, dict[str, str]] = {
         "outlier_auroc": {kind: f"{kind.replace('_', ' ')}, AUROC" for kind in OUTLIERS},
         "outlier_ratio": {kind: f"{kind.replace('_', ' ')}, times" for kind in OUTLIERS},
         "anomaly_auroc": {score: f"AUROC `{score}`" for score in ANOMALY_SCORES},
+        "misread_auroc": "misread, AUROC",
+        "misread_of_highest": "misread of the highest 100",
         "validation_anomaly_auroc": {
             score: f"validation AUROC `{score}`" for score in ANOMALY_SCORES
         },

@@ -8,6 +8,7 @@ import pytest
 import scipy.stats
 
 from keras_ae import data, recipes
+from keras_ae.evaluation import classifier
 from keras_ae.evaluation.context import Context
 from keras_ae.evaluation.evaluate import open_run
 from keras_ae.evaluation.scores import SCORES, VARIATIONAL_SCORES
@@ -138,6 +139,21 @@ def test_anomalies_are_the_classes_that_were_not_trained_on(dataset, tmp_path):
         wins, _ = scipy.stats.mannwhitneyu(errors[unseen], errors[~unseen])
         expected = wins / unseen.sum() / (~unseen).sum()
         assert numbers[f"{prefix}anomaly_auroc"]["model_score"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_misread_digits_are_ranked_by_the_error(mlp):
+    errors = np.mean(np.square(mlp.images - mlp.reconstructions), axis=(1, 2, 3), dtype="float64")
+    _, probabilities = classifier.load(data.load("mnist"))(mlp.images)
+    wrong = probabilities.argmax(axis=1) != mlp.dataset.test.labels
+    assert 0 < wrong.sum() < 50
+    better = errors[wrong][:, np.newaxis] > errors[~wrong]
+    highest = sorted(zip(errors, wrong, strict=True))[-measures.HIGHEST :]
+    assert measures.misread(mlp)[MODEL] == pytest.approx(
+        {
+            "misread_auroc": better.mean(),
+            "misread_of_highest": np.mean([misread for _, misread in highest]),
+        }
+    )
 
 
 def test_blank_samples_are_counted(dataset):

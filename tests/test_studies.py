@@ -28,6 +28,7 @@ from studies import catalogue, measures, series, tables
 from studies import figures as study_figures
 from studies.__main__ import main
 from studies.catalogue import STUDIES
+from studies.claims import Verdict
 from studies.found import LEVEL, Found
 from studies.store import CODE, StudyFiles
 from studies.study import Claim, Curves, Dots, Images, Lines, Study, Table
@@ -114,7 +115,7 @@ def with_shown(**shown) -> Study:
 
 
 def claim_about(row: str | Reference) -> Claim:
-    return Claim("001.1", "words", {MSE: (row,)}, lambda found: "holds", "test", "change")
+    return Claim("001.1", "words", {MSE: (row,)}, lambda found: Verdict({}), "test", "change")
 
 
 def test_what_a_finished_study_does_not_measure_is_an_error(finished):

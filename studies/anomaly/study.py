@@ -89,10 +89,9 @@ STUDY = Study(
                 ),
                 word="with",
             ),
-            f"With `batchnorm`, the source's model, every seed has a mean AUROC of {MEAN_BOUND} or "
-            f"more, and {WORST_BOUND} or more for the worst digit. The source shows the images "
-            "with the highest error, which no number could contradict; classes that were not "
-            "trained on can.",
+            f"`batchnorm`, the source's model, has a mean AUROC of {MEAN_BOUND} or more, and "
+            f"{WORST_BOUND} or more for the worst digit, of classes that were not trained on. What "
+            "the source shows, test images with a high error, is in 002.7.",
             "A kind of anomaly that is not another digit (see 003.12).",
         ),
     ),

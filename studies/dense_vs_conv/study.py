@@ -58,7 +58,7 @@ STUDY = Study(
                 (EQUAL_64, SHARPNESS, "dense-64", "conv-64"),
                 (EQUAL_5, SHARPNESS, "dense-5", "conv-5"),
             ),
-            "Every seed is sharper than every seed of the dense one.",
+            "The convolutional one is sharper.",
             "Another pair of equal latents and parameters, or longer training, with another order.",
         ),
         Claim(
@@ -72,8 +72,7 @@ STUDY = Study(
                 (EQUAL_5, SSIM, "dense-5", "conv-5"),
                 (EQUAL_5, MSE, "conv-5", "dense-5"),
             ),
-            "With equally many latents, every seed has a higher SSIM and a lower error than every "
-            "seed of the dense one.",
+            "With equally many latents, its SSIM is higher and its error lower.",
             "A deeper convolutional model with 5 latents and an equal number of parameters.",
         ),
         Claim(
@@ -81,7 +80,7 @@ STUDY = Study(
             "Both models learn to compress digits and to bring them back.",
             {MSE: ("dense-5", PCA_5, "conv-64")},
             ordered(("dense", MSE, "dense-5", PCA_5), ("conv", MSE, "conv-64", PCA_64)),
-            "Every seed has a lower error than PCA with as many numbers.",
+            "The error is lower than that of PCA with as many numbers.",
             "Nothing short of an error in the measurement.",
         ),
         Claim(
@@ -93,8 +92,7 @@ STUDY = Study(
                 ("5 latents", MSE, "conv-5", "dense-5"),
                 word="with",
             ),
-            "With equally many latents every seed has a lower error than every seed of the dense "
-            "model.",
+            "With equally many latents their error is lower.",
             "Convolutional models with more layers.",
         ),
     ),
