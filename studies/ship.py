@@ -101,6 +101,8 @@ def _export_again(shipped: Run) -> None:
         shutil.copytree(shipped.directory, run.directory)
         export_run(run)
         ship(run, shipped, commit)
+        # Written anew, the same weights would be another file.
+        shutil.copy(run.model, shipped.model)
 
 
 def ship(
