@@ -11,9 +11,6 @@ RATES = (SOURCE_RATE, *LOWER_RATES)
 # Names of the variants by rate: with batch normalization and without.
 NORMALIZED = {rate: f"rate-{rate}" for rate in RATES}
 PLAIN = {rate: f"plain-rate-{rate}" for rate in RATES}
-# More layers and more units, at the best of the rates.
-LARGER = {"deeper": (256, 256, 128, 128), "wider": (512, 256)}
-BEST_RATE = 0.003
 STEADY_RATES = (0.003, 0.001)
 INSTABILITY = Quantity("instability", "validation")
 MISREAD = Quantity("misread_auroc")
@@ -32,8 +29,7 @@ STUDY = Study(
     question="Is the source's learning rate of 0.05 a good one, and what does batch "
     "normalization do for it?",
     protocol="The recipe `batchnorm` (784-256-128-32, batches of 1,024, Adam) at four rates, "
-    "with and without batch normalization (`plain`), and at one with 256-256-128-128 (`deeper`) or "
-    "512-256 (`wider`) hidden units: 25 epochs each, nothing else changed. "
+    "with and without batch normalization (`plain`): 25 epochs each, nothing else changed. "
     "Instability is the mean relative rise of the validation loss from one epoch to the next, "
     "where an epoch in which it falls counts as zero.",
     variants=(
@@ -41,10 +37,6 @@ STUDY = Study(
         *(
             _variant(name, learning_rate=rate, batch_normalization=False)
             for rate, name in PLAIN.items()
-        ),
-        *(
-            _variant(name, learning_rate=BEST_RATE, hidden_units=units)
-            for name, units in LARGER.items()
         ),
     ),
     tables=(
@@ -108,15 +100,6 @@ STUDY = Study(
             f"{' and '.join(map(str, STEADY_RATES))}, where the plain models do not fail, it gives "
             "a validation loss that rises less, by 1 % of itself per epoch.",
             "Rates between those tested at which the order changes.",
-        ),
-        Claim(
-            "002.3",
-            "It is the simplicity of the architecture that limits the model.",
-            {MSE: (NORMALIZED[BEST_RATE], *LARGER)},
-            ordered(*((f"`{name}`", MSE, name, NORMALIZED[BEST_RATE]) for name in LARGER)),
-            f"At {BEST_RATE}, the best rate, twice as many hidden layers (`deeper`), or twice as "
-            "many units in each (`wider`), have a lower error. For convolutions see 002.4.",
-            "Much larger models, or a rate chosen for each.",
         ),
         Claim(
             "002.7",
