@@ -1,21 +1,19 @@
-"use strict";
 // The drawing: strokes over a base image, and their way into the form of the training images.
 
 const pad = byId("pad");
-const GRID = 255; // Strokes have whole coordinates up to this, so that a link holds them exactly.
 const INK = 0.1; // As in build.py.
+const FINE = 4; // Images are painted so many times larger, and averaged.
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-// A base, that is {values, digit, example} of a test image or picture; strokes {erase, points: [[x, y], ...]};
-// what to undo, newest last; and where the keys are, {x, y, down}.
+// A base, that is {values, digit, example} of a test image or picture; strokes {erase, points}, in shares of the
+// sides of the pad; what to undo, newest last; and where the keys are, {x, y, down}.
 const drawing = { base: null, strokes: [], past: [], erasing: false, cursor: null };
 let drawingChanged = () => {};
 
 const isDrawable = () => about.shape[2] === 1;
 const background = () => about.form?.background ?? 0;
 const grey = (value) => `rgb(${255 * value} ${255 * value} ${255 * value})`;
-const pixelSize = () => pad.width / about.shape[1]; // Of an image's pixel on the pad.
 const penWidth = () => 0.085 * Math.max(pad.width, pad.height); // As of MNIST: 2.4 of 28 pixels.
-const onPad = ([x, y]) => [(x * pad.width) / GRID, (y * pad.height) / GRID];
+const onPad = ([x, y]) => [x * pad.width, y * pad.height];
 const remember = () => drawing.past.push({ base: drawing.base, strokes: [...drawing.strokes] });
 
 function setDrawing(base, strokes = []) {
@@ -28,20 +26,18 @@ function replaceDrawing(base) {
   setDrawing(base);
 }
 const takeDigit = (digit) => replaceDrawing({ values: digitImage(digit), digit });
-const undo = () => setDrawing(...Object.values(drawing.past.pop() ?? { base: drawing.base, strokes: drawing.strokes }));
+const undo = () => drawing.past.length && setDrawing(...Object.values(drawing.past.pop()));
 
 // Draws base and strokes; `pen` is the width of lines in pixels of the canvas.
 function render(canvas, pen) {
   const context = contextOf(canvas);
-  context.fillStyle = grey(background());
+  Object.assign(context, { fillStyle: grey(background()), imageSmoothingEnabled: false, lineCap: "round", lineJoin: "round" });
   context.fillRect(0, 0, canvas.width, canvas.height);
   if (drawing.base) {
     const small = picture();
     paint(small, drawing.base.values, "");
-    context.imageSmoothingEnabled = false;
     context.drawImage(small, 0, 0, canvas.width, canvas.height);
   }
-  context.lineCap = context.lineJoin = "round";
   for (const { erase, points } of drawing.strokes) {
     context.strokeStyle = grey(erase ? background() : 1 - background());
     context.lineWidth = erase ? 2 * pen : pen;
@@ -69,34 +65,39 @@ function drawnImage() {
   const canvas = element("canvas", { width: pad.width, height: pad.height });
   if (drawing.base || !about.form) {
     render(canvas, penWidth());
-    const image = average(valuesOf(canvas), canvas.width, pixelSize());
+    const image = imageOf(canvas);
     return image.some((value) => Math.abs(value - background()) > INK) ? image : null;
   }
   // Lines are to have the right width after the drawing has been scaled.
+  const pixel = pad.width / about.shape[1];
   const points = drawing.strokes.filter(({ erase }) => !erase).flatMap((stroke) => stroke.points.map(onPad));
-  const sides = [0, 1].map((axis) => points.map((point) => point[axis]))
-    .map((values) => Math.max(0, ...values) - Math.min(...values, Infinity));
-  const pen = (penWidth() * Math.max(0, ...sides)) / (about.form.box * pixelSize() - penWidth());
+  const extent = (places) => Math.max(...places) - Math.min(...places);
+  const longest = Math.max(0, extent(points.map(([x]) => x)), extent(points.map(([, y]) => y)));
+  const pen = (penWidth() * longest) / (about.form.box * pixel - penWidth());
   render(canvas, clip(pen, penWidth() / 3, penWidth()));
-  return place(canvas, 3 / pixelSize());
+  return place(canvas, 3 / pixel);
 }
 
-// Returns the pixels of a canvas from 0 to 1: of one channel, or grey.
-function valuesOf(canvas, channel) {
+// Returns what a function makes of the red, green and blue of each pixel of a canvas, from 0 to 1.
+function valuesOf(canvas, convert = (red, green, blue) => 0.299 * red + 0.587 * green + 0.114 * blue) {
   const { data } = contextOf(canvas).getImageData(0, 0, canvas.width, canvas.height);
-  const [red, green, blue] = channel === undefined ? [0.299, 0.587, 0.114] : [0, 1, 2].map((c) => Number(c === channel));
   const values = new Float32Array(data.length / 4);
-  for (let i = 0; i < data.length; i += 4) values[i / 4] = (red * data[i] + green * data[i + 1] + blue * data[i + 2]) / 255;
+  for (let i = 0; i < data.length; i += 4) values[i / 4] = convert(data[i], data[i + 1], data[i + 2]) / 255;
   return values;
 }
 
-// Returns the means of blocks, rounded to bytes as training images are.
-function average(values, width, factor) {
-  const columns = width / factor;
-  const sums = new Float64Array(values.length / factor ** 2);
-  values.forEach((value, i) => {
-    sums[Math.floor(i / width / factor) * columns + Math.floor((i % width) / factor)] += value;
-  });
+// Returns the image of a canvas that is a multiple as large: means, rounded to bytes as training images are.
+function imageOf(canvas) {
+  const [rows, columns, channels] = about.shape;
+  const factor = canvas.width / columns;
+  const sums = new Float64Array(rows * columns * channels);
+  for (let channel = 0; channel < channels; channel++) {
+    const values = channels === 1 ? valuesOf(canvas) : valuesOf(canvas, (...colours) => colours[channel]);
+    values.forEach((value, i) => {
+      const pixel = Math.floor(i / canvas.width / factor) * columns + Math.floor((i % canvas.width) / factor);
+      sums[pixel * channels + channel] += value;
+    });
+  }
   return Float32Array.from(sums, (sum) => Math.round((255 * sum) / factor ** 2) / 255);
 }
 
@@ -115,14 +116,12 @@ function place(source, largestScale = Infinity) {
   if (right < 0) return null;
   const scale = Math.min(box / Math.max(right - left + 1, bottom - top + 1), largestScale);
   const [x, y] = by_mass ? [massX / mass, massY / mass] : [(left + right + 1) / 2, (top + bottom + 1) / 2];
-  const fine = 4; // Drawn larger, and averaged.
   const [rows, columns] = about.shape;
-  const canvas = drawOn(fine * columns, fine * rows, grey(background()), source, fine * (centre[1] - scale * x),
-    fine * (centre[0] - scale * y), fine * scale);
-  return average(valuesOf(canvas), canvas.width, fine);
+  const corner = [FINE * (centre[1] - scale * x), FINE * (centre[0] - scale * y)];
+  return imageOf(drawOn(FINE * columns, FINE * rows, grey(background()), source, FINE * scale, ...corner));
 }
 
-function drawOn(width, height, ground, source, x, y, scale) {
+function drawOn(width, height, ground, source, scale, x = 0, y = 0) {
   const canvas = element("canvas", { width, height });
   const context = contextOf(canvas);
   Object.assign(context, { fillStyle: ground, imageSmoothingQuality: "high" });
@@ -133,39 +132,38 @@ function drawOn(width, height, ground, source, x, y, scale) {
 
 async function openPicture(file) {
   const bitmap = await createImageBitmap(file).catch(() => null);
-  const values = bitmap && imageOf(bitmap);
+  const values = bitmap && imageOfPicture(bitmap);
   if (values) replaceDrawing({ values });
   else tellProblem(`expected a picture that the browser can read and that shows something, received ${file.name}`);
 }
 
-function imageOf(bitmap) {
-  const [rows, columns, channels] = about.shape;
-  const asItIs = bitmap.width === columns && bitmap.height === rows;
-  if (about.form && !asItIs) {
-    const shrink = Math.min(1, 400 / Math.max(bitmap.width, bitmap.height));
-    const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.ceil(shrink * side));
-    const canvas = drawOn(width, height, "#fff", bitmap, 0, 0, shrink);
-    const values = valuesOf(canvas);
-    const isEdge = (i) => i % width === 0 || (i + 1) % width === 0 || i < width || i >= values.length - width;
-    const edge = values.filter((_, i) => isEdge(i)).sort();
-    const ink = values.map((value) => Math.abs(value - edge[edge.length >> 1]));
-    const most = ink.reduce((some, other) => Math.max(some, other), INK);
-    const pixels = new ImageData(width, height);
-    ink.forEach((value, i) => {
-      const share = Math.max(0, value / most - 0.2) / 0.8; // Paper is not even.
-      pixels.data.fill(255 * Math.abs(background() - share), 4 * i, 4 * i + 3).fill(255, 4 * i + 3, 4 * i + 4);
-    });
-    contextOf(canvas).putImageData(pixels, 0, 0);
-    return place(canvas);
-  }
-  const fine = asItIs ? 1 : 4;
-  const [width, height] = [fine * columns, fine * rows];
+function imageOfPicture(bitmap) {
+  const [rows, columns] = about.shape;
+  const isOwnSize = bitmap.width === columns && bitmap.height === rows;
+  if (about.form && !isOwnSize) return place(inkOf(bitmap));
+  const [width, height] = isOwnSize ? [columns, rows] : [FINE * columns, FINE * rows];
   const scale = Math.max(width / bitmap.width, height / bitmap.height);
-  const canvas = drawOn(width, height, "#fff", bitmap, (width - scale * bitmap.width) / 2,
-    (height - scale * bitmap.height) / 2, scale);
-  const planes = Array.from({ length: channels }, (_, c) =>
-    average(valuesOf(canvas, channels === 1 ? undefined : c), width, fine));
-  return Float32Array.from({ length: rows * columns * channels }, (_, i) => planes[i % channels][Math.floor(i / channels)]);
+  const corner = [(width - scale * bitmap.width) / 2, (height - scale * bitmap.height) / 2];
+  return imageOf(drawOn(width, height, "#fff", bitmap, scale, ...corner));
+}
+
+// Returns a canvas with what of a picture differs from its edge, as if drawn.
+function inkOf(bitmap) {
+  const shrink = Math.min(1, 400 / Math.max(bitmap.width, bitmap.height));
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.ceil(shrink * side));
+  const canvas = drawOn(width, height, "#fff", bitmap, shrink);
+  const values = valuesOf(canvas);
+  const isEdge = (i) => i % width === 0 || (i + 1) % width === 0 || i < width || i >= values.length - width;
+  const edge = values.filter((_, i) => isEdge(i)).sort();
+  const ink = values.map((value) => Math.abs(value - edge[edge.length >> 1]));
+  const most = ink.reduce((some, other) => Math.max(some, other), INK);
+  const pixels = new ImageData(width, height);
+  ink.forEach((value, i) => {
+    const share = Math.max(0, value / most - 0.2) / 0.8; // Paper is not even.
+    pixels.data.fill(255 * Math.abs(background() - share), 4 * i, 4 * i + 3).fill(255, 4 * i + 3, 4 * i + 4);
+  });
+  contextOf(canvas).putImageData(pixels, 0, 0);
+  return canvas;
 }
 
 // Starts a stroke; the first line over the example of the beginning replaces it.
@@ -177,40 +175,31 @@ function beginStroke(x, y) {
 
 const extendStroke = (x, y) => drawing.strokes.at(-1).points.push([x, y]);
 
-// In a link: a sign for pen or eraser, and two hexadecimal numbers for each point.
-const strokesToText = (strokes) => strokes.map(({ erase, points }) =>
-  (erase ? "_" : ".") + points.flat().map((value) => value.toString(16).padStart(2, "0")).join("")).join("");
-const strokesFromText = (text) => [...text.matchAll(/([._])((?:[0-9a-f]{4})+)/g)].map(([, kind, points]) =>
-  ({ erase: kind === "_", points: points.match(/..../g).map((pair) => pair.match(/../g).map((one) => parseInt(one, 16))) }));
-
 function listenToPad() {
-  let pointer = null;
   const placeOf = (event) => {
     const box = pad.getBoundingClientRect();
-    const shares = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-    return shares.map((share) => Math.round(GRID * clip(share, 0, 1)));
+    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
   };
+  const draws = (event) => event.isPrimary && isDrawable();
   pad.onpointerdown = (event) => {
-    if (pointer !== null || event.button > 0 || !isDrawable()) return;
-    pointer = event.pointerId;
-    pad.setPointerCapture(pointer);
+    if (event.button > 0 || !draws(event)) return;
+    pad.setPointerCapture(event.pointerId);
     drawing.cursor = null;
     beginStroke(...placeOf(event));
     showDrawing();
   };
   pad.onpointermove = (event) => {
-    if (event.pointerId !== pointer) return;
+    if (!pad.hasPointerCapture(event.pointerId) || !draws(event)) return;
     const events = event.getCoalescedEvents?.() ?? [];
     for (const one of events.length ? events : [event]) extendStroke(...placeOf(one));
     showDrawing();
   };
-  pad.onpointerup = pad.onpointercancel = (event) => (pointer = event.pointerId === pointer ? null : pointer);
   pad.onkeydown = (event) => {
     const step = STEPS[event.key];
     if ((!step && event.key !== " ") || !isDrawable()) return;
     event.preventDefault();
-    const cursor = (drawing.cursor ??= { x: 128, y: 64, down: false });
-    if (step) [cursor.x, cursor.y] = [clip(cursor.x + 8 * step[0], 0, GRID), clip(cursor.y + 8 * step[1], 0, GRID)];
+    const cursor = (drawing.cursor ??= { x: 0.5, y: 0.25, down: false });
+    if (step) [cursor.x, cursor.y] = [clip(cursor.x + step[0] / 32, 0, 1), clip(cursor.y + step[1] / 32, 0, 1)];
     else cursor.down = !cursor.down;
     if (cursor.down) (step ? extendStroke : beginStroke)(cursor.x, cursor.y);
     showDrawing();
@@ -218,10 +207,5 @@ function listenToPad() {
   pad.onblur = () => {
     drawing.cursor = null;
     showDrawing();
-  };
-  document.ondragover = (event) => event.preventDefault();
-  document.ondrop = (event) => {
-    event.preventDefault();
-    if (event.dataTransfer.files.length) openPicture(event.dataTransfer.files[0]);
   };
 }

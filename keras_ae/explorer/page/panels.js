@@ -1,4 +1,3 @@
-"use strict";
 // What the models make of the drawing: reconstructions, morphing, samples, noise.
 
 const [FRAMES, SAMPLES] = [9, 12];
@@ -6,30 +5,30 @@ let models = []; // Those that could be loaded.
 let results = []; // For each model: image, latents, deviations, reconstruction, error and score.
 let cards = [];
 let filters = []; // {std, unit, weights, noisy_mean, mean}
+const ofChosen = () => results[models.indexOf(view.model)];
 
 function makeCard(model, number) {
-  const input = element("input", { type: "radio", name: "model", onchange: () => chooseModel(number) });
-  const [out, heat, error, score, bar] = [picture(), picture(), element("span"), element("span"), element("i")];
   const block = (className, ...children) => element("div", { className }, ...children);
-  const verdict = block("verdict");
-  const root = element("label", { className: "card" }, input, " ",
-    element("span", { className: "name", textContent: model.name }),
-    block("facts", `${model.units} latents, ${model.parameters.toLocaleString("en")} parameters`),
-    block("pair", out, heat), block("numbers", error, score), block("bar", bar), verdict);
-  return { root, input, out, heat, error, score, bar, verdict };
+  const input = element("input", { type: "radio", name: "model", onchange: () => chooseModel(number) });
+  const [out, heat, bar, numbers, verdict] = [picture(), picture(), element("i"), block("numbers"), block("verdict")];
+  const root = element("label", { className: "card" }, input, block("name", model.name), block("facts", `${model.units} latents\n${model.parameters.toLocaleString("en")} parameters`),
+    block("pair", out, heat), numbers, block("bar", bar), verdict);
+  return { root, input, out, heat, numbers, bar, verdict };
 }
 
 function showResult(card, model, result) {
-  const fits = result?.score <= model.threshold; // Not so if the score is no number.
-  card.root.className = `card ${result ? (fits ? "fitting" : "anomalous") : "unjudged"}`;
   paint(card.out, result?.reconstruction, `Reconstruction by ${model.name}`);
-  if (result) paintErrors(card.heat, result.image, result.reconstruction, `Errors of ${model.name}`);
-  else paint(card.heat, null, "Errors");
-  card.error.textContent = result ? `error ${format(result.error)}` : "";
-  card.score.textContent = result ? `score ${format(result.score)}` : "";
-  card.bar.style.width = result ? `${clip((50 * result.score) / model.threshold, 0, 100)}%` : 0;
-  const words = fits ? "✓ fits: up to" : "⚠ anomalous: above";
-  card.verdict.textContent = result ? `${words} ${format(model.threshold)}` : "Nothing drawn";
+  paint(card.heat, null, "Errors");
+  card.root.className = "card unjudged";
+  [card.numbers.textContent, card.verdict.textContent, card.bar.style.width] = ["", "Nothing drawn", 0];
+  if (!result) return;
+  const { image, reconstruction, error, score } = result;
+  const fits = score <= model.threshold; // Not so if the score is no number.
+  paintErrors(card.heat, image, reconstruction, `Errors of ${model.name}`);
+  card.root.className = `card ${fits ? "fitting" : "anomalous"}`;
+  card.numbers.textContent = `error ${format(error)}\nscore ${format(score)}`;
+  card.verdict.textContent = `${fits ? "✓ fits" : "⚠ anomalous"}, limit ${format(model.threshold)}`;
+  card.bar.style.width = `${clip((50 * score) / model.threshold, 0, 100)}%`;
 }
 
 async function judge(model, image) {
@@ -49,15 +48,14 @@ const runModels = newestWins(async (image, point) => {
 });
 
 function resetPoint(point) {
-  const latents = results[models.indexOf(view.model)]?.latents;
+  const latents = ofChosen()?.latents;
   byId("again").hidden = !view.model.variational;
-  byId("again").disabled = byId("reset").disabled = !latents;
-  movePoint(point?.length === view.model.units ? point : (latents ?? view.model.mean));
+  for (const button of [byId("again"), ...document.querySelectorAll(".reset")]) button.disabled = !latents;
+  movePoint(point?.length === view.model.units && point.every(Number.isFinite) ? point : (latents ?? view.model.mean));
 }
 
 function sampleAgain() {
-  const { latents, deviations } = results[models.indexOf(view.model)];
-  const draw = gaussian(randomSeed());
+  const [{ latents, deviations }, draw] = [ofChosen(), gaussian(randomSeed())];
   movePoint(latents.map((mean, i) => mean + deviations[i] * draw()));
 }
 
@@ -66,99 +64,84 @@ function chooseModel(number, point) {
   cards[number].input.checked = true;
   makeView(model);
   makeSliders(model);
-  for (const place of document.querySelectorAll(".chosen")) place.textContent = model.name;
-  byId("source").textContent = model.variational
-    ? "from the prior, a standard Gaussian" : "from a Gaussian fitted to the latents of training images";
+  for (const select of document.querySelectorAll(".chosen")) select.selectedIndex = number;
+  byId("source").textContent = model.variational ? "from the prior, a standard Gaussian"
+    : `from a Gaussian fitted to the latents of training images${
+      model.stds.length < model.units ? `, along their first ${model.stds.length} principal axes` : ""}`;
   byId("path").disabled = !model.variational;
   byId("path-note").textContent = model.variational ? "" : "Linear only: spherical paths are for latents with a Gaussian prior.";
   resetPoint(point);
-  showSamples(model, state.samples);
+  showSamples(model);
   updateLater();
 }
 
 // === Morphing ===
 
-let framesShown = [];
-const showMorph = newestWins(async (model, fraction) => {
-  const [start, end] = [state.kept, state.image];
+const showMorph = newestWins(async (model) => {
+  const [start, end, fraction] = [state.kept, state.image, Number(byId("fraction").value)];
   paint(byId("start"), start, "Kept image");
   paint(byId("end"), end, "Drawing");
-  if (!start || !end) return;
-  const path = model.variational && state.path === "spherical" ? sphericalPath : linearPath;
+  if (!end) return;
+  const path = model.variational && byId("path").value === "spherical" ? sphericalPath : linearPath;
   const ends = [await model.encode(start), await model.encode(end)].map(({ latents }) => latents);
-  const at = (share) => model.decode(path(...ends, share));
-  paint(byId("between"), await at(fraction), `Image at ${percent(fraction)}`);
-  const shown = [model, path, start, end];
-  if (shown.every((part, i) => part === framesShown[i])) return; // The slider alone has moved.
-  const [shares, images] = [Array.from({ length: FRAMES }, (_, i) => i / (FRAMES - 1)), []];
-  for (const share of shares) images.push(await at(share));
+  const shares = Array.from({ length: FRAMES }, (_, i) => i / (FRAMES - 1));
+  const [between, ...images] = await model.decodeAll([fraction, ...shares].map((share) => path(...ends, share)));
+  paint(byId("between"), between, `Image at ${percent(fraction)}`);
   fillStrip(byId("frames"), images, shares.map(percent), (i) => setFraction(shares[i]));
-  framesShown = shown;
 });
 
 function setFraction(fraction) {
-  state.fraction = byId("fraction").value = fraction;
-  showMorph(view.model, fraction);
+  byId("fraction").value = fraction;
+  showMorph(view.model);
 }
 
 let playing = null;
 function play() {
-  const start = performance.now() - 1500 * state.fraction;
-  const step = (now) => {
-    const way = Math.max(0, (now - start) / 1500) % 2;
-    setFraction(way < 1 ? way : 2 - way);
-    playing = requestAnimationFrame(step);
-  };
-  cancelAnimationFrame(playing);
-  playing = playing ? null : requestAnimationFrame(step);
+  let way = Number(byId("fraction").value); // There, and from 1 to 2 back.
+  const step = () => setFraction(1 - Math.abs(1 - (way = (way + 0.02) % 2)));
+  playing = playing ? clearInterval(playing) : setInterval(step, 30);
   Object.assign(byId("play"), { ariaPressed: Boolean(playing), textContent: playing ? "Pause" : "Play" });
   save();
 }
 
 // === Samples ===
 
-const showSamples = newestWins(async (model, seed) => {
-  const [draw, images] = [gaussian(seed), []];
+const showSamples = newestWins(async (model) => {
+  const draw = gaussian(state.samples);
   const latents = Array.from({ length: SAMPLES }, () => drawLatents(model, draw));
-  for (const one of latents) images.push(await model.decode(one));
+  const images = await model.decodeAll(latents);
   fillStrip(byId("drawn"), images, images.map((_, i) => `Sample ${i + 1}`), (i) => movePoint(latents[i]));
 });
 
 // === Noise ===
 
 let denoised = {}; // What the panel shows, by name: {image, error}.
-let noiseFigures = {};
 
-function makeNoise() {
-  for (const name of ["noisy", ...models.map((model) => model.name), ...(filters.length ? ["affine filter"] : [])]) {
-    const [canvas, numbers] = [picture(), element("span")];
-    const title = element("span", { className: "name", textContent: name });
-    byId("noisy").append(element("figure", {}, canvas, element("figcaption", {}, title, " ", numbers)));
-    noiseFigures[name] = { canvas, numbers };
-  }
-}
-
-const showNoise = newestWins(async (image, { std, seed }) => {
-  const noisy = image && addNoise(image, std, seed);
-  const filter = filters.toSorted((one, other) => Math.abs(one.std - std) - Math.abs(other.std - std))[0];
+const showNoise = newestWins(async (image) => {
+  const std = Number(byId("std").value);
+  const noisy = image && addNoise(image, std, state.noise);
   const made = { noisy };
   for (const model of models) made[model.name] = image && (await model.decode((await model.encode(noisy)).latents));
+  const [filter] = filters.toSorted((one, other) => Math.abs(one.std - std) - Math.abs(other.std - std));
   if (filter) made["affine filter"] = image && applyFilter(filter, noisy);
   byId("std-value").textContent = std.toFixed(2);
   byId("filter-note").textContent = filter
-    ? `The affine filter is the best one, linear but for a constant, for training images with noise of ${filter.std}.`
+    ? `The affine filter is the best linear way to remove noise of ${filter.std} from training images.`
     : "There is no affine filter for images of this size.";
-  denoised = {};
-  for (const [name, { canvas, numbers }] of Object.entries(noiseFigures)) {
-    denoised[name] = { image: made[name], error: image && meanSquaredError(image, made[name]) };
-    paint(canvas, made[name], name);
-    numbers.textContent = image ? format(denoised[name].error) : "";
-  }
+  denoised = Object.fromEntries(Object.entries(made).map(([name, one]) =>
+    [name, { image: one, error: image && meanSquaredError(image, one) }]));
+  const least = Math.min(...Object.values(denoised).map(({ error }) => error));
+  byId("noisy").replaceChildren(...Object.entries(denoised).map(([name, { image, error }]) => {
+    const [canvas, isBest] = [picture(), image && error === least];
+    paint(canvas, image, name);
+    return element("figure", {}, canvas, element("figcaption", {}, element("span", { className: "name", textContent: name }),
+      element("span", { className: isBest ? "best" : "", textContent: image ? `${isBest ? "✓ " : ""}${format(error)}` : "" })));
+  }));
 });
 
 // What can wait until a stroke is done.
 const updateLater = newestWins(async () => {
-  await showMorph(view.model, state.fraction);
-  await showNoise(state.image, state.noise);
+  await showMorph(view.model);
+  await showNoise(state.image);
   save();
 }, 80);

@@ -1,33 +1,23 @@
-"use strict";
-// Data and models: takes what the scripts in data/ hand over, and runs models with LiteRT.js.
+// Data and models: takes what the scripts with arrays hand over, and runs models with LiteRT.js.
 
-const packed = new Map(); // Arrays by name, gzipped, in base64.
-const pack = (name, text) => packed.set(name, text);
-let about = null; // What build.py tells of dataset and models.
-const describe = (description) => (about = description);
+const ARRAYS = { uint8: Uint8Array, uint16: Uint16Array, int16: Int16Array, float32: Float32Array };
+const packed = new Map(); // By name: the type of an array, and its bytes, gzipped, in base64.
+const pack = (name, type, text) => packed.set(name, { type, text });
 let litert = null;
 
 async function unpack(name) {
-  const text = packed.get(name);
-  if (text === undefined) throw new Error("its file in data/ is missing or damaged");
+  if (!packed.has(name)) throw new Error("its file is missing or damaged");
+  const { type, text } = packed.get(name);
   packed.delete(name);
-  const bytes = fromText(text);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  const stream = new Blob([Uint8Array.fromBase64(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new ARRAYS[type](await new Response(stream).arrayBuffer());
 }
 
-const unpackFloats = async (name) => new Float32Array((await unpack(name)).buffer);
-
-// Bytes from base64, also of the kind for URLs, and back.
-function fromText(text) {
-  const binary = atob(text.replace(/[-_]/g, (sign) => (sign === "-" ? "+" : "/")));
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
+// Unpacks arrays that have a word before their names, into an object.
+async function unpackInto(object, word, names) {
+  for (const name of names) object[name] = await unpack(`${word} ${name}`);
+  return object;
 }
-
-const toText = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""))
-  .replace(/[+/]/g, (sign) => (sign === "+" ? "-" : "_"));
 
 // A page from disk can neither fetch nor import files, so that all of the runtime comes by blobs.
 async function startRuntime() {
@@ -42,8 +32,7 @@ async function startRuntime() {
 
 class Model {
   static async load(facts) {
-    const model = Object.assign(new Model(), facts);
-    for (const name of ["latents", "mean", "axes", "stds"]) model[name] = await unpackFloats(`${facts.key} ${name}`);
+    const model = await unpackInto(Object.assign(new Model(), facts), facts.key, ["mean", "axes", "stds", "coordinates"]);
     model.compiled = await litert.loadAndCompile(await unpack(`${facts.key} litert`), { accelerator: "wasm" });
     return model;
   }
@@ -63,12 +52,18 @@ class Model {
 
   // Returns the latents, and for variational models their standard deviations, too.
   async encode(image) {
-    if (!this.variational) return { latents: (await this.run("encode", image, about.shape)).latents };
+    if (!this.variational) return this.run("encode", image, about.shape);
     const { mean, log_variance } = await this.run("encode_distribution", image, about.shape);
     return { latents: mean, deviations: log_variance.map((value) => Math.exp(value / 2)) };
   }
 
   decode = async (latents) => (await this.run("decode", latents, [this.units])).images;
+  async decodeAll(rows) {
+    const images = [];
+    for (const latents of rows) images.push(await this.decode(latents));
+    return images;
+  }
+
   score = async (image) => (await this.run("score", image, about.shape)).scores[0];
 }
 
@@ -78,15 +73,11 @@ function newestWins(job, delay = 0) {
   let [waiting, running] = [null, null];
   const drain = async () => {
     jobs++;
-    try {
-      while (waiting !== null) {
-        if (delay) await new Promise((resolve) => setTimeout(resolve, delay));
-        const values = waiting;
-        waiting = null;
-        await job(...values);
-      }
-    } catch (error) {
-      tellProblem(error.message ?? error);
+    while (waiting) {
+      if (delay) await new Promise((resolve) => setTimeout(resolve, delay));
+      const values = waiting;
+      waiting = null;
+      await job(...values).catch(tellProblem);
     }
     running = null;
     jobs--;
