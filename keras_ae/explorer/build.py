@@ -182,7 +182,8 @@ def _packed(arrays: dict[str, np.ndarray]) -> str:
     lines = []
     for name, array in arrays.items():
         text = base64.b64encode(gzip.compress(array.tobytes(), mtime=0)).decode()
-        lines.append(f'pack("{name}", "{array.dtype}", "{text}");\n')
+        kind = f"{array.dtype.name.capitalize()}Array"  # In JavaScript.
+        lines.append(f'pack("{name}", "{kind}", "{text}");\n')
     return "".join(lines)
 
 

@@ -9,8 +9,6 @@ const size = about.shape.reduce((product, side) => product * side);
 const toImage = (bytes) => Float32Array.from(bytes, (byte) => byte / 255);
 const digitImage = (digit) => toImage(row(digits, digit, size));
 
-// === The fragment of the URL ===
-
 const CONTROLS = ["std", "fraction", "path"];
 let saved = "";
 const toText = (bytes) => bytes.toBase64({ alphabet: "base64url" });
@@ -61,8 +59,6 @@ function update(point) {
   runModels(state.image, point);
 }
 
-// === Buttons ===
-
 // The drawing and all reconstructions in a row, enlarged, with names and scores.
 function pictureOfAll() {
   const [rows, columns] = about.shape;
@@ -95,17 +91,12 @@ function connect() {
   const setErasing = (erasing) => {
     [drawing.erasing, byId("pen").ariaPressed, byId("eraser").ariaPressed] = [erasing, !erasing, erasing];
   };
-  const renew = (name, value, show) => {
-    state[name] = value;
-    show();
-  };
+  const change = (changes) => updateLater(Object.assign(state, changes));
   const clicks = {
     "#pen": () => setErasing(false), "#eraser": () => setErasing(true), "#undo": undo, "#clear": () => replaceDrawing(null),
     "#random": () => takeDigit(Math.floor(Math.random() * about.digits)), "#download": download, "#share": share,
-    ".reset": () => resetPoint(), "#again": sampleAgain, "#play": play,
-    "#keep": () => renew("kept", state.image, updateLater),
-    "#draw-samples": () => renew("samples", randomSeed(), () => showSamples(view.model).then(save)),
-    "#other-noise": () => renew("noise", randomSeed(), updateLater),
+    ".reset": () => resetPoint(), "#again": sampleAgain, "#keep": () => change({ kept: state.image }), "#play": play,
+    "#draw-samples": () => change({ samples: randomSeed() }), "#other-noise": () => change({ noise: randomSeed() }),
   };
   for (const [selector, action] of Object.entries(clicks))
     for (const button of document.querySelectorAll(selector)) button.onclick = action;
@@ -116,14 +107,12 @@ function connect() {
   byId("path").onchange = byId("std").oninput = updateLater;
   byId("fraction").oninput = () => showMorph(view.model);
   byId("fraction").onchange = save;
-  byId("file").onchange = ({ target }) => {
-    if (target.files.length) openPicture(target.files[0]);
-    target.value = "";
-  };
+  byId("file").onclick = () => (byId("file").value = ""); // The same picture may be opened again.
+  byId("file").onchange = () => openPicture(byId("file").files);
   ondragover = (event) => event.preventDefault();
   ondrop = (event) => {
     event.preventDefault();
-    if (event.dataTransfer.files.length) openPicture(event.dataTransfer.files[0]);
+    openPicture(event.dataTransfer.files);
   };
   dark.onchange = () => location.reload(); // The fragment has the state.
   onhashchange = () => location.hash !== saved && location.reload();
@@ -131,12 +120,11 @@ function connect() {
   listenToMap();
 }
 
-// === Start ===
-
 async function start() {
   await startRuntime();
   [digits, labels] = [await unpack("images"), await unpack("labels")];
-  for (const one of about.filters) filters.push(await unpackInto(one, `filter ${one.std}`, ["weights", "noisy_mean", "mean"]));
+  for (const filter of about.filters)
+    for (const name of ["weights", "noisy_mean", "mean"]) filter[name] = await unpack(`filter ${filter.std} ${name}`);
   for (const facts of about.models) {
     const leaveOut = (error) => tellProblem(`${facts.name} is left out: ${error.message ?? error}`);
     await Model.load(facts).then((model) => models.push(model), leaveOut);
@@ -145,8 +133,8 @@ async function start() {
   const [rows, columns] = about.shape;
   const multiple = Math.ceil(280 / Math.max(rows, columns));
   Object.assign(pad, { width: multiple * columns, height: multiple * rows });
-  if (!isDrawable()) byId("draw-look").textContent = "These images are in colour: open a picture, or take a test image.";
-  byId("pen").disabled = byId("eraser").disabled = !isDrawable();
+  if (!isDrawable) byId("draw-look").textContent = "These images are in colour: open a picture, or take a test image.";
+  byId("pen").disabled = byId("eraser").disabled = !isDrawable;
   byId("map-note").textContent = about.classes.length ? "" : "The images have no classes, so that all dots are grey.";
   cards = models.map(makeCard);
   byId("cards").append(...cards.map(({ root }) => root));

@@ -15,7 +15,6 @@ function element(name, properties = {}, ...children) {
 const picture = () => element("canvas", { role: "img" });
 const tellProblem = (error) => byId("problems").append(element("li", { textContent: error.message ?? error }));
 const format = (value) => (value < 0.001 ? value.toExponential(1) : value.toPrecision(3));
-const percent = (share) => `${Math.round(100 * share)} %`;
 
 // Gives each pixel the colour and opacity, from 0 to 255, that a function of its number returns.
 function paintPixels(canvas, label, colour) {
@@ -36,11 +35,10 @@ function paint(canvas, image, label) {
 
 // Paints what a reconstruction lost in red, and what it added in blue, on what lies behind the canvas.
 function paintErrors(canvas, image, reconstruction, label) {
-  const channels = about.shape[2];
+  const differences = along(image, -1, reconstruction);
   paintPixels(canvas, label, (i) => {
-    let sum = 0;
-    for (let j = i * channels; j < (i + 1) * channels; j++) sum += (image[j] - reconstruction[j]) / channels;
-    return [...(sum > 0 ? [225, 50, 40] : [40, 120, 235]), 255 * Math.min(1, Math.abs(sum)) ** 0.6];
+    const mean = row(differences, i, about.shape[2]).reduce((sum, value) => sum + value) / about.shape[2];
+    return [...(mean > 0 ? [225, 50, 40] : [40, 120, 235]), 255 * Math.min(1, Math.abs(mean)) ** 0.6];
   });
 }
 

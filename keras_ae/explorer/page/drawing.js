@@ -9,29 +9,29 @@ const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
 const drawing = { base: null, strokes: [], past: [], erasing: false, cursor: null };
 let drawingChanged = () => {};
 
-const isDrawable = () => about.shape[2] === 1;
-const background = () => about.form?.background ?? 0;
+const isDrawable = about.shape[2] === 1;
+const background = about.form?.background ?? 0;
 const grey = (value) => `rgb(${255 * value} ${255 * value} ${255 * value})`;
 const penWidth = () => 0.085 * Math.max(pad.width, pad.height); // As of MNIST: 2.4 of 28 pixels.
 const onPad = ([x, y]) => [x * pad.width, y * pad.height];
-const remember = () => drawing.past.push({ base: drawing.base, strokes: [...drawing.strokes] });
 
 function setDrawing(base, strokes = []) {
   Object.assign(drawing, { base, strokes });
   showDrawing();
 }
 
+const remember = () => drawing.past.push([drawing.base, [...drawing.strokes]]);
+const undo = () => drawing.past.length && setDrawing(...drawing.past.pop());
 function replaceDrawing(base) {
   remember();
   setDrawing(base);
 }
 const takeDigit = (digit) => replaceDrawing({ values: digitImage(digit), digit });
-const undo = () => drawing.past.length && setDrawing(...Object.values(drawing.past.pop()));
 
 // Draws base and strokes; `pen` is the width of lines in pixels of the canvas.
 function render(canvas, pen) {
   const context = contextOf(canvas);
-  Object.assign(context, { fillStyle: grey(background()), imageSmoothingEnabled: false, lineCap: "round", lineJoin: "round" });
+  Object.assign(context, { fillStyle: grey(background), imageSmoothingEnabled: false, lineCap: "round", lineJoin: "round" });
   context.fillRect(0, 0, canvas.width, canvas.height);
   if (drawing.base) {
     const small = picture();
@@ -39,7 +39,7 @@ function render(canvas, pen) {
     context.drawImage(small, 0, 0, canvas.width, canvas.height);
   }
   for (const { erase, points } of drawing.strokes) {
-    context.strokeStyle = grey(erase ? background() : 1 - background());
+    context.strokeStyle = grey(erase ? background : 1 - background);
     context.lineWidth = erase ? 2 * pen : pen;
     context.beginPath();
     for (const point of [points[0], ...points]) context.lineTo(...onPad(point));
@@ -50,11 +50,9 @@ function render(canvas, pen) {
 function showDrawing() {
   render(pad, penWidth());
   if (drawing.cursor) {
-    const [context, { x, y, down }] = [contextOf(pad), drawing.cursor];
-    Object.assign(context, { strokeStyle: down ? "#ff7b72" : "#58a6ff", lineWidth: pad.width / 90 });
-    context.beginPath();
-    context.arc(...onPad([x, y]), penWidth() / 2, 0, 7);
-    context.stroke();
+    const [x, y] = onPad([drawing.cursor.x, drawing.cursor.y]);
+    Object.assign(contextOf(pad), { strokeStyle: drawing.cursor.down ? "#ff7b72" : "#58a6ff", lineWidth: 3 });
+    contextOf(pad).strokeRect(x - penWidth() / 2, y - penWidth() / 2, penWidth(), penWidth());
   }
   drawingChanged();
 }
@@ -66,48 +64,47 @@ function drawnImage() {
   if (drawing.base || !about.form) {
     render(canvas, penWidth());
     const image = imageOf(canvas);
-    return image.some((value) => Math.abs(value - background()) > INK) ? image : null;
+    return image.some((value) => Math.abs(value - background) > INK) ? image : null;
   }
   // Lines are to have the right width after the drawing has been scaled.
   const pixel = pad.width / about.shape[1];
   const points = drawing.strokes.filter(({ erase }) => !erase).flatMap((stroke) => stroke.points.map(onPad));
-  const extent = (places) => Math.max(...places) - Math.min(...places);
-  const longest = Math.max(0, extent(points.map(([x]) => x)), extent(points.map(([, y]) => y)));
+  const extent = (axis) => Math.max(...points.map((point) => point[axis])) - Math.min(...points.map((point) => point[axis]));
+  const longest = Math.max(0, extent(0), extent(1));
   const pen = (penWidth() * longest) / (about.form.box * pixel - penWidth());
   render(canvas, clip(pen, penWidth() / 3, penWidth()));
   return place(canvas, 3 / pixel);
 }
 
-// Returns what a function makes of the red, green and blue of each pixel of a canvas, from 0 to 1.
-function valuesOf(canvas, convert = (red, green, blue) => 0.299 * red + 0.587 * green + 0.114 * blue) {
-  const { data } = contextOf(canvas).getImageData(0, 0, canvas.width, canvas.height);
-  const values = new Float32Array(data.length / 4);
-  for (let i = 0; i < data.length; i += 4) values[i / 4] = convert(data[i], data[i + 1], data[i + 2]) / 255;
-  return values;
+const pixelsOf = (canvas) => contextOf(canvas).getImageData(0, 0, canvas.width, canvas.height);
+const greyOf = (data, i) => 0.299 * data[i] + 0.587 * data[i + 1] + 0.114 * data[i + 2];
+
+// Returns the grey of each pixel of a canvas, from 0 to 1.
+function valuesOf(canvas) {
+  const { data } = pixelsOf(canvas);
+  return new Float32Array(data.length / 4).map((_, i) => greyOf(data, 4 * i) / 255);
 }
 
 // Returns the image of a canvas that is a multiple as large: means, rounded to bytes as training images are.
 function imageOf(canvas) {
   const [rows, columns, channels] = about.shape;
-  const factor = canvas.width / columns;
+  const { width, height, data } = pixelsOf(canvas);
+  const factor = width / columns;
   const sums = new Float64Array(rows * columns * channels);
-  for (let channel = 0; channel < channels; channel++) {
-    const values = channels === 1 ? valuesOf(canvas) : valuesOf(canvas, (...colours) => colours[channel]);
-    values.forEach((value, i) => {
-      const pixel = Math.floor(i / canvas.width / factor) * columns + Math.floor((i % canvas.width) / factor);
-      sums[pixel * channels + channel] += value;
-    });
+  for (let i = 0; i < width * height; i++) {
+    const first = channels * (Math.floor(i / width / factor) * columns + Math.floor((i % width) / factor));
+    if (channels === 1) sums[first] += greyOf(data, 4 * i);
+    else for (let colour = 0; colour < 3; colour++) sums[first + colour] += data[4 * i + colour];
   }
-  return Float32Array.from(sums, (sum) => Math.round((255 * sum) / factor ** 2) / 255);
+  return Float32Array.from(sums, (sum) => Math.round(sum / factor ** 2) / 255);
 }
 
 // Scales and moves what a canvas shows on the background to where that of the training images is.
 function place(source, largestScale = Infinity) {
-  const { box, by_mass, centre } = about.form;
-  const { width, height } = source;
+  const [{ box, by_mass, centre }, { width, height }, [rows, columns]] = [about.form, source, about.shape];
   let [left, right, top, bottom, mass, massX, massY] = [width, -1, height, -1, 0, 0, 0];
   valuesOf(source).forEach((value, i) => {
-    const ink = Math.abs(value - background());
+    const ink = Math.abs(value - background);
     if (ink <= INK) return;
     const [x, y] = [i % width, Math.floor(i / width)];
     [left, right, top, bottom] = [Math.min(left, x), Math.max(right, x), Math.min(top, y), Math.max(bottom, y)];
@@ -116,9 +113,8 @@ function place(source, largestScale = Infinity) {
   if (right < 0) return null;
   const scale = Math.min(box / Math.max(right - left + 1, bottom - top + 1), largestScale);
   const [x, y] = by_mass ? [massX / mass, massY / mass] : [(left + right + 1) / 2, (top + bottom + 1) / 2];
-  const [rows, columns] = about.shape;
   const corner = [FINE * (centre[1] - scale * x), FINE * (centre[0] - scale * y)];
-  return imageOf(drawOn(FINE * columns, FINE * rows, grey(background()), source, FINE * scale, ...corner));
+  return imageOf(drawOn(FINE * columns, FINE * rows, grey(background), source, FINE * scale, ...corner));
 }
 
 function drawOn(width, height, ground, source, scale, x = 0, y = 0) {
@@ -130,7 +126,8 @@ function drawOn(width, height, ground, source, scale, x = 0, y = 0) {
   return canvas;
 }
 
-async function openPicture(file) {
+async function openPicture([file]) {
+  if (!file) return;
   const bitmap = await createImageBitmap(file).catch(() => null);
   const values = bitmap && imageOfPicture(bitmap);
   if (values) replaceDrawing({ values });
@@ -147,22 +144,19 @@ function imageOfPicture(bitmap) {
   return imageOf(drawOn(width, height, "#fff", bitmap, scale, ...corner));
 }
 
-// Returns a canvas with what of a picture differs from its edge, as if drawn.
+// Returns a canvas with what of a picture differs from its upper edge, as if drawn.
 function inkOf(bitmap) {
-  const shrink = Math.min(1, 400 / Math.max(bitmap.width, bitmap.height));
-  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.ceil(shrink * side));
-  const canvas = drawOn(width, height, "#fff", bitmap, shrink);
-  const values = valuesOf(canvas);
-  const isEdge = (i) => i % width === 0 || (i + 1) % width === 0 || i < width || i >= values.length - width;
-  const edge = values.filter((_, i) => isEdge(i)).sort();
-  const ink = values.map((value) => Math.abs(value - edge[edge.length >> 1]));
-  const most = ink.reduce((some, other) => Math.max(some, other), INK);
-  const pixels = new ImageData(width, height);
-  ink.forEach((value, i) => {
-    const share = Math.max(0, value / most - 0.2) / 0.8; // Paper is not even.
-    pixels.data.fill(255 * Math.abs(background() - share), 4 * i, 4 * i + 3).fill(255, 4 * i + 3, 4 * i + 4);
-  });
-  contextOf(canvas).putImageData(pixels, 0, 0);
+  const scale = Math.min(1, 400 / Math.max(bitmap.width, bitmap.height));
+  const canvas = drawOn(Math.ceil(scale * bitmap.width), Math.ceil(scale * bitmap.height), "#fff", bitmap, scale);
+  const cover = (operation, colour) => {
+    Object.assign(contextOf(canvas), { globalCompositeOperation: operation, fillStyle: colour });
+    contextOf(canvas).fillRect(0, 0, canvas.width, canvas.height);
+  };
+  cover("difference", grey(valuesOf(canvas).subarray(0, canvas.width).sort()[canvas.width >> 1]));
+  contextOf(canvas).globalCompositeOperation = "multiply";
+  contextOf(canvas).drawImage(canvas, 0, 0); // Squares it: paper is not even.
+  cover("color-dodge", grey(1 - Math.max(INK, valuesOf(canvas).sort().at(-1)))); // As strong as a pen.
+  if (background) cover("difference", "#fff");
   return canvas;
 }
 
@@ -180,7 +174,7 @@ function listenToPad() {
     const box = pad.getBoundingClientRect();
     return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
   };
-  const draws = (event) => event.isPrimary && isDrawable();
+  const draws = (event) => event.isPrimary && isDrawable;
   pad.onpointerdown = (event) => {
     if (event.button > 0 || !draws(event)) return;
     pad.setPointerCapture(event.pointerId);
@@ -190,13 +184,12 @@ function listenToPad() {
   };
   pad.onpointermove = (event) => {
     if (!pad.hasPointerCapture(event.pointerId) || !draws(event)) return;
-    const events = event.getCoalescedEvents?.() ?? [];
-    for (const one of events.length ? events : [event]) extendStroke(...placeOf(one));
+    extendStroke(...placeOf(event));
     showDrawing();
   };
   pad.onkeydown = (event) => {
     const step = STEPS[event.key];
-    if ((!step && event.key !== " ") || !isDrawable()) return;
+    if ((!step && event.key !== " ") || !isDrawable) return;
     event.preventDefault();
     const cursor = (drawing.cursor ??= { x: 0.5, y: 0.25, down: false });
     if (step) [cursor.x, cursor.y] = [clip(cursor.x + step[0] / 32, 0, 1), clip(cursor.y + step[1] / 32, 0, 1)];
@@ -204,8 +197,5 @@ function listenToPad() {
     if (cursor.down) (step ? extendStroke : beginStroke)(cursor.x, cursor.y);
     showDrawing();
   };
-  pad.onblur = () => {
-    drawing.cursor = null;
-    showDrawing();
-  };
+  pad.onblur = () => showDrawing((drawing.cursor = null));
 }

@@ -3,8 +3,7 @@
 const [map, bubble] = [byId("map"), byId("bubble")];
 const SLIDERS = 8;
 const STRIP = [-2, -1, 0, 1, 2]; // Standard deviations of the images beside a slider.
-let view = null; // Of the chosen model: the places of test images on its map, and what of the plane the map shows.
-let dots = null; // The test images, drawn once.
+let view = null; // Of the chosen model: the places of test images, and what of the plane its map shows.
 let sliders = [];
 
 const inPlane = ([x, y = 0]) => [x, y]; // A single latent has no second axis.
@@ -27,57 +26,51 @@ function fromEvent(event) {
     view.middle[1] - ((event.clientY - box.top) / box.height - 0.5) * view.extent];
 }
 
-function drawDots(side) {
-  const key = `${view.model.key} ${side} ${dark.matches}`;
-  if (dots?.key === key) return;
-  dots = { key, canvas: element("canvas", { width: side, height: side }) };
-  const context = dots.canvas.getContext("2d");
-  const size = side / 42;
-  Object.assign(context, { font: `600 ${size}px system-ui, sans-serif`, textAlign: "center", textBaseline: "middle" });
-  const asText = about.classes.length && about.classes.every((name) => name.length === 1);
-  view.places.forEach((place, i) => {
-    context.fillStyle = classColour(labels[i]);
-    context.beginPath();
-    if (asText) context.fillText(about.classes[labels[i]], ...toCanvas(place, side));
-    else context.arc(...toCanvas(place, side), size / 4, 0, 7);
-    context.fill();
-  });
-}
-
 function drawMap() {
   const side = Math.round(map.clientWidth * devicePixelRatio);
   if (!view || !side) return;
   Object.assign(map, { width: side, height: side });
-  drawDots(side);
   const [context, style] = [map.getContext("2d"), getComputedStyle(map)];
-  const { latents, deviations } = results[models.indexOf(view.model)] ?? {};
-  context.drawImage(dots.canvas, 0, 0);
-  Object.assign(context, { strokeStyle: style.color, fillStyle: style.accentColor, lineWidth: side / 300 });
-  const draw = (place, radii, angle = 0) => {
+  const font = `600 ${side / 42}px system-ui, sans-serif`;
+  Object.assign(context, { font, textAlign: "center", textBaseline: "middle", strokeStyle: style.color, lineWidth: side / 300 });
+  const drawDisc = (place, radius) => {
     context.beginPath();
-    context.ellipse(...toCanvas(place, side), ...radii, angle, 0, 7);
-    context.stroke();
+    context.arc(...toCanvas(place, side), radius * side, 0, 7);
+    context.fill();
   };
-  if (deviations) drawPosterior(placeOf(latents), deviations, (place, radii, angle) =>
-    draw(place, radii.map((radius) => (radius * side) / view.extent), angle));
-  if (latents) draw(placeOf(latents), [side / 90, side / 90]);
-  draw(placeOf(state.point), [side / 60, side / 60]);
-  context.fill();
+  const asText = about.classes.length && about.classes.every((name) => name.length === 1);
+  view.places.forEach((place, i) => {
+    context.fillStyle = classColour(labels[i]);
+    if (asText) context.fillText(about.classes[labels[i]], ...toCanvas(place, side));
+    else drawDisc(place, 0.006);
+  });
+  context.fillStyle = style.accentColor;
+  const { latents, deviations } = ofChosen() ?? {};
+  if (latents) drawDisc(placeOf(latents), 0.008);
+  if (deviations) drawPosterior(placeOf(latents), deviations, context, side);
+  drawDisc(placeOf(state.point), 0.016);
+  context.stroke();
 }
 
-// Draws ellipses of one and two standard deviations: those of the covariance in the plane.
-function drawPosterior(place, deviations, draw) {
+// Draws ellipses of one and two standard deviations: circles, times a root of the covariance in the plane.
+function drawPosterior(place, deviations, context, side) {
   const [a, b] = [axisOf(view.model, 0), axisOf(view.model, 1)];
-  const sum = (some, others) => deviations.reduce((all, std, i) => all + some[i] * others[i] * std ** 2, 0);
-  const [xx, xy, yy] = b.length ? [sum(a, a), sum(a, b), sum(b, b)] : [sum(a, a), 0, 0];
-  const root = Math.hypot((xx - yy) / 2, xy);
-  const radii = [root, -root].map((one) => Math.sqrt(Math.max(0, (xx + yy) / 2 + one)));
-  for (const times of [1, 2]) draw(place, radii.map((radius) => times * radius), -Math.atan2(2 * xy, xx - yy) / 2);
+  const covariance = (some, others) => deviations.reduce((sum, std, i) => sum + some[i] * others[i] * std ** 2, 0);
+  const right = Math.sqrt(covariance(a, a));
+  const slope = covariance(a, b) / right || 0; // A single latent has no second axis.
+  const up = Math.sqrt(covariance(b, b) - slope ** 2) || 0;
+  for (const times of [1, 2].map((std) => (std * side) / view.extent)) {
+    context.beginPath();
+    context.setTransform(times * right, -times * slope, 0, -times * up, ...toCanvas(place, side));
+    context.arc(0, 0, 1, 0, 7);
+    context.resetTransform();
+    context.stroke();
+  }
 }
 
-const decodePoint = newestWins(async (model, point, inBubble) => {
-  const [image, canvases] = [await model.decode(point), [byId("decoded"), ...(inBubble ? [bubble.firstChild] : [])]];
-  for (const canvas of canvases) paint(canvas, image, "The point, decoded");
+const decodePoint = newestWins(async (model, point) => {
+  const image = await model.decode(point);
+  for (const canvas of [byId("decoded"), bubble.firstChild]) paint(canvas, image, "The point, decoded");
 });
 
 const showNearest = newestWins(async (model, point) => {
@@ -89,7 +82,7 @@ const showNearest = newestWins(async (model, point) => {
 }, 60);
 
 // Everything that moves the point comes through here.
-function movePoint(point, inBubble = false) {
+function movePoint(point) {
   state.point = point;
   drawMap();
   const coordinates = coordinatesOf(view.model, point);
@@ -98,7 +91,7 @@ function movePoint(point, inBubble = false) {
     Object.assign(input, { value, ariaValueText: `${value} standard deviations` });
     output.textContent = `${value} σ`;
   });
-  decodePoint(view.model, point, inBubble);
+  decodePoint(view.model, point);
   showNearest(view.model, point);
 }
 
@@ -106,18 +99,12 @@ function movePoint(point, inBubble = false) {
 const movedTo = (point, number, coordinate) =>
   along(point, coordinate - coordinatesOf(view.model, point)[number], axisOf(view.model, number));
 
-function movePointTo([x, y], inBubble) {
+function movePointTo([x, y]) {
   const point = movedTo(state.point, 0, x);
-  movePoint(view.model.stds.length > 1 ? movedTo(point, 1, y) : point, inBubble);
+  movePoint(view.model.stds.length > 1 ? movedTo(point, 1, y) : point);
 }
 
 const movePointToDigit = async (digit) => movePoint((await view.model.encode(digitImage(digit))).latents);
-
-function showBubble({ clientX, clientY }, text) {
-  bubble.lastChild.textContent = text;
-  bubble.style.left = `${clip(clientX - bubble.offsetWidth / 2, 4, innerWidth - bubble.offsetWidth - 4)}px`;
-  bubble.style.top = `${clientY + (clientY < bubble.offsetHeight + 28 ? 24 : -24 - bubble.offsetHeight)}px`;
-}
 
 // Returns the number of the test image under the pointer, or nothing.
 function imageAt(event) {
@@ -137,9 +124,12 @@ function listenToMap() {
     const isDragged = map.hasPointerCapture(event.pointerId);
     const digit = isDragged ? null : imageAt(event);
     bubble.hidden = !isDragged && digit === null;
-    if (isDragged) movePointTo(fromEvent(event), true);
+    if (isDragged) movePointTo(fromEvent(event));
     else if (digit !== null) paint(bubble.firstChild, digitImage(digit), `Test image ${digit}`);
-    showBubble(event, isDragged ? "decoded" : `test image ${digit}`);
+    bubble.lastChild.textContent = isDragged ? "decoded" : `test image ${digit}`;
+    const [width, height] = [bubble.offsetWidth, bubble.offsetHeight];
+    bubble.style.left = `${clip(event.clientX - width / 2, 4, innerWidth - width - 4)}px`;
+    bubble.style.top = `${event.clientY + (event.clientY < height + 28 ? 24 : -24 - height)}px`;
   };
   map.onpointerup = (event) => {
     const isClick = Math.hypot(event.clientX - pressed.clientX, event.clientY - pressed.clientY) < 5;
@@ -161,22 +151,24 @@ function listenToMap() {
 
 const showAxes = newestWins(async (model) => {
   for (const [number, { strip }] of sliders.entries()) {
-    const at = (times) => along(model.mean, times * model.stds[number], axisOf(model, number));
-    const images = await model.decodeAll(STRIP.map(at));
-    if (model !== view.model) return;
-    images.forEach((image, i) => paint(strip.children[i], image, `At ${STRIP[i]}`));
+    for (const [i, times] of STRIP.entries()) {
+      const image = await model.decode(along(model.mean, times * model.stds[number], axisOf(model, number)));
+      if (model !== view.model) return;
+      paint(strip.children[i], image, `At ${times}`);
+    }
   }
 });
 
 function makeSliders(model) {
   const used = model.stds.slice(0, SLIDERS).filter((std) => std > 1e-3 * model.stds[0]);
+  byId("sliders").replaceChildren();
   sliders = Array.from(used, (std, number) => {
     const strip = element("div", { className: "strip" }, ...STRIP.map(picture));
     const input = element("input", { id: `axis-${number + 1}`, type: "range", min: -4, max: 4, step: 0.1 });
     input.oninput = () => movePoint(movedTo(state.point, number, input.value * std));
-    return { strip, input, output: element("output") };
+    const [label, output] = [element("label", { htmlFor: input.id, textContent: `Axis ${number + 1}` }), element("output")];
+    byId("sliders").append(element("div", { className: "axis" }, label, strip, input, output));
+    return { strip, input, output };
   });
-  byId("sliders").replaceChildren(...sliders.map(({ strip, input, output }, number) => element("div", { className: "axis" },
-    element("label", { htmlFor: input.id, textContent: `Axis ${number + 1}` }), strip, input, output)));
   showAxes(model);
 }

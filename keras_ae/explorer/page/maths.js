@@ -15,11 +15,6 @@ function gaussian(seed) {
   return () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
 }
 
-function addNoise(image, std, seed) {
-  const draw = gaussian(seed);
-  return image.map((value) => clip(value + std * draw(), 0, 1));
-}
-
 const linearPath = (start, end, fraction) => start.map((value, i) => value + fraction * (end[i] - value));
 
 // Shoemake, 1985, https://doi.org/10.1145/325165.325242.
@@ -53,10 +48,7 @@ function nearestImages(model, latents, count) {
 
 // The affine filter: its weights are 16-bit integers, to be multiplied by a unit.
 function applyFilter({ weights, noisy_mean, mean, unit }, image) {
-  const sums = new Float64Array(mean.length);
-  image.forEach((value, i) => {
-    const centred = (value - noisy_mean[i]) * unit;
-    for (let j = 0; j < mean.length; j++) sums[j] += centred * weights[i * mean.length + j];
-  });
-  return mean.map((value, j) => value + sums[j]);
+  const centred = along(image, -1, noisy_mean);
+  const weighted = (j) => centred.reduce((sum, value, i) => sum + value * weights[i * mean.length + j], 0);
+  return mean.map((value, j) => value + unit * weighted(j));
 }

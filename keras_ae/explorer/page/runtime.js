@@ -1,6 +1,5 @@
 // Data and models: takes what the scripts with arrays hand over, and runs models with LiteRT.js.
 
-const ARRAYS = { uint8: Uint8Array, uint16: Uint16Array, int16: Int16Array, float32: Float32Array };
 const packed = new Map(); // By name: the type of an array, and its bytes, gzipped, in base64.
 const pack = (name, type, text) => packed.set(name, { type, text });
 let litert = null;
@@ -10,13 +9,7 @@ async function unpack(name) {
   const { type, text } = packed.get(name);
   packed.delete(name);
   const stream = new Blob([Uint8Array.fromBase64(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new ARRAYS[type](await new Response(stream).arrayBuffer());
-}
-
-// Unpacks arrays that have a word before their names, into an object.
-async function unpackInto(object, word, names) {
-  for (const name of names) object[name] = await unpack(`${word} ${name}`);
-  return object;
+  return new self[type](await new Response(stream).arrayBuffer());
 }
 
 // A page from disk can neither fetch nor import files, so that all of the runtime comes by blobs.
@@ -32,7 +25,8 @@ async function startRuntime() {
 
 class Model {
   static async load(facts) {
-    const model = await unpackInto(Object.assign(new Model(), facts), facts.key, ["mean", "axes", "stds", "coordinates"]);
+    const model = Object.assign(new Model(), facts);
+    for (const name of ["mean", "axes", "stds", "coordinates"]) model[name] = await unpack(`${facts.key} ${name}`);
     model.compiled = await litert.loadAndCompile(await unpack(`${facts.key} litert`), { accelerator: "wasm" });
     return model;
   }
@@ -40,14 +34,11 @@ class Model {
   // Takes one image or one vector of latents, and returns arrays by the names of the outputs.
   async run(signature, values, shape) {
     const input = new litert.Tensor(values, [1, ...shape]);
-    let outputs = [];
-    try {
-      outputs = await this.compiled.run(signature, [input]);
-      const names = this.compiled.signatures[signature].outputDetails.map(({ name }) => name);
-      return Object.fromEntries(outputs.map((output, i) => [names[i], output.toTypedArray()]));
-    } finally {
-      for (const tensor of [input, ...outputs]) tensor.delete();
-    }
+    const outputs = await this.compiled.run(signature, [input]).finally(() => input.delete());
+    const { outputDetails } = this.compiled.signatures[signature];
+    const arrays = outputs.map((output, i) => [outputDetails[i].name, output.toTypedArray()]);
+    for (const output of outputs) output.delete();
+    return Object.fromEntries(arrays);
   }
 
   // Returns the latents, and for variational models their standard deviations, too.
@@ -58,12 +49,6 @@ class Model {
   }
 
   decode = async (latents) => (await this.run("decode", latents, [this.units])).images;
-  async decodeAll(rows) {
-    const images = [];
-    for (const latents of rows) images.push(await this.decode(latents));
-    return images;
-  }
-
   score = async (image) => (await this.run("score", image, about.shape)).scores[0];
 }
 
