@@ -1,6 +1,5 @@
 """Makes a page from trained runs: `python explore.py`."""
 
-import argparse
 import webbrowser
 from collections.abc import Sequence
 

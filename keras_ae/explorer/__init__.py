@@ -42,5 +42,5 @@ def _check_replaceable(target: Path, index: Path, kind: str) -> None:
         if entry.is_symlink() or not entry.is_file() or not _CONTENTS.fullmatch(entry.name):
             raise ValueError(f"it holds other files, such as {entry.name}")
     is_empty = target.is_dir() and not entries
-    if not (is_empty or index.is_file() and MARK.encode() in index.read_bytes()[:1000]):
+    if not (is_empty or (index.is_file() and MARK.encode() in index.read_bytes()[:1000])):
         raise ValueError("it is no page of the explorer")

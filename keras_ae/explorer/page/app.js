@@ -1,9 +1,8 @@
 // Starts the page: loads models, connects buttons, keeps the state in the URL's fragment.
 
-let labels = []; // Of the test images.
-let digits = null; // Their bytes, one after the other.
-// The drawing as the models see it, latents of the chosen model, the image to morph from, and seeds.
-const state = { image: null, point: null, kept: null, noise: 1, samples: 1 };
+let [digits, labels] = [null, []]; // The bytes of the test images, one after the other, and their labels.
+// The drawing as the models see it, latents of the chosen model, the image to morph from, and a seed.
+const state = { image: null, point: null, kept: null, samples: 1 };
 
 const size = about.shape.reduce((product, side) => product * side);
 const toImage = (bytes) => Float32Array.from(bytes, (byte) => byte / 255);
@@ -16,9 +15,10 @@ const fromText = (text) => Uint8Array.fromBase64(text, { alphabet: "base64url" }
 
 function save() {
   const imageToText = (image) => toText(Uint8Array.from(image, (value) => Math.round(255 * value)));
-  const parts = { model: view.model.name, kept: imageToText(state.kept), noise: state.noise, samples: state.samples };
+  const parts = { model: view.model.name, kept: imageToText(state.kept), samples: state.samples };
   for (const id of CONTROLS) parts[id] = byId(id).value;
-  if (drawing.base && !drawing.strokes.length && "digit" in drawing.base) parts.digit = drawing.base.digit;
+  const { base, strokes } = drawing;
+  if (base && !strokes.length && "digit" in base) parts.digit = base.example ? "example" : base.digit;
   else if (state.image) parts.pixels = imageToText(state.image);
   const own = ofChosen()?.latents;
   if (own && state.point !== own) parts.point = toText(new Uint8Array(state.point.slice().buffer));
@@ -37,14 +37,14 @@ function restore() {
   const point = get("point", (bytes) => new Float32Array(bytes.buffer));
   for (const id of CONTROLS) if (parts.has(id)) byId(id).value = parts.get(id); // A control takes what is in its range.
   if (!byId("path").value) byId("path").value = "linear";
-  for (const seed of ["noise", "samples"]) state[seed] = clip(Math.floor(parts.get(seed)), 1, 2 ** 30) || 1;
+  state.samples = clip(Math.floor(parts.get("samples")), 1, 2 ** 30) || 1;
   state.kept = getImage("kept") ?? digitImage(Math.min(3, about.digits - 1));
   const digit = Math.floor(parts.get("digit") ?? NaN);
   const pixels = getImage("pixels");
   const number = models.findIndex(({ name }) => name === parts.get("model"));
   if (digit >= 0 && digit < about.digits) drawing.base = { values: digitImage(digit), digit };
   else if (pixels) drawing.base = { values: pixels };
-  else if (number < 0) drawing.base = { values: digitImage(0), digit: 0, example: true };
+  else if (number < 0 || parts.get("digit") === "example") drawing.base = { values: digitImage(0), digit: 0, example: true };
   showDrawing();
   drawingChanged = update;
   chooseModel(Math.max(0, number), point);
@@ -61,9 +61,7 @@ function update(point) {
 
 // The drawing and all reconstructions in a row, enlarged, with names and scores.
 function pictureOfAll() {
-  const [rows, columns] = about.shape;
-  const scale = Math.ceil(140 / Math.max(rows, columns));
-  const [width, height] = [scale * columns, scale * rows];
+  const [width, height] = [pad.width / 2, pad.height / 2];
   const parts = [[byId("seen"), "drawing"], ...cards.map(({ out, numbers }, i) => [out, models[i].name, numbers.textContent])];
   const canvas = drawOn((width + 10) * parts.length, height + 60, "#fff", picture(), 1);
   const context = contextOf(canvas);
@@ -96,7 +94,7 @@ function connect() {
     "#pen": () => setErasing(false), "#eraser": () => setErasing(true), "#undo": undo, "#clear": () => replaceDrawing(null),
     "#random": () => takeDigit(Math.floor(Math.random() * about.digits)), "#download": download, "#share": share,
     ".reset": () => resetPoint(), "#again": sampleAgain, "#keep": () => change({ kept: state.image }), "#play": play,
-    "#draw-samples": () => change({ samples: randomSeed() }), "#other-noise": () => change({ noise: randomSeed() }),
+    "#draw-samples": () => change({ samples: randomSeed() }),
   };
   for (const [selector, action] of Object.entries(clicks))
     for (const button of document.querySelectorAll(selector)) button.onclick = action;
@@ -105,8 +103,7 @@ function connect() {
     select.onchange = () => chooseModel(select.selectedIndex);
   }
   byId("path").onchange = byId("std").oninput = updateLater;
-  byId("fraction").oninput = () => showMorph(view.model);
-  byId("fraction").onchange = save;
+  byId("fraction").oninput = () => showMorph(view.model).then(save);
   byId("file").onclick = () => (byId("file").value = ""); // The same picture may be opened again.
   byId("file").onchange = () => openPicture(byId("file").files);
   ondragover = (event) => event.preventDefault();
@@ -130,9 +127,6 @@ async function start() {
     await Model.load(facts).then((model) => models.push(model), leaveOut);
   }
   if (!models.length) throw new Error("no model could be loaded");
-  const [rows, columns] = about.shape;
-  const multiple = Math.ceil(280 / Math.max(rows, columns));
-  Object.assign(pad, { width: multiple * columns, height: multiple * rows });
   if (!isDrawable) byId("draw-look").textContent = "These images are in colour: open a picture, or take a test image.";
   byId("pen").disabled = byId("eraser").disabled = !isDrawable;
   byId("map-note").textContent = about.classes.length ? "" : "The images have no classes, so that all dots are grey.";

@@ -38,8 +38,13 @@ function paintErrors(canvas, image, reconstruction, label) {
   const differences = along(image, -1, reconstruction);
   paintPixels(canvas, label, (i) => {
     const mean = row(differences, i, about.shape[2]).reduce((sum, value) => sum + value) / about.shape[2];
-    return [...(mean > 0 ? [225, 50, 40] : [40, 120, 235]), 255 * Math.min(1, Math.abs(mean)) ** 0.6];
+    return [...(mean > 0 ? [240, 65, 50] : [55, 130, 250]), 255 * Math.min(1, Math.abs(mean)) ** 0.5];
   });
+}
+
+// Returns where the pointer is on an element, in shares of its sides.
+function pointerOn(event, { left, top, width, height } = event.currentTarget.getBoundingClientRect()) {
+  return [(event.clientX - left) / width, (event.clientY - top) / height];
 }
 
 // Fills a strip with images to choose from.

@@ -1,6 +1,9 @@
 // The drawing: strokes over a base image, and their way into the form of the training images.
 
 const pad = byId("pad");
+const SCALE = Math.ceil(280 / Math.max(about.shape[0], about.shape[1])); // From pixels of images to those of the pad.
+Object.assign(pad, { width: SCALE * about.shape[1], height: SCALE * about.shape[0] });
+const penWidth = 0.085 * Math.max(pad.width, pad.height); // As of MNIST: 2.4 of 28 pixels.
 const INK = 0.1; // As in build.py.
 const FINE = 4; // Images are painted so many times larger, and averaged.
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -12,7 +15,6 @@ let drawingChanged = () => {};
 const isDrawable = about.shape[2] === 1;
 const background = about.form?.background ?? 0;
 const grey = (value) => `rgb(${255 * value} ${255 * value} ${255 * value})`;
-const penWidth = () => 0.085 * Math.max(pad.width, pad.height); // As of MNIST: 2.4 of 28 pixels.
 const onPad = ([x, y]) => [x * pad.width, y * pad.height];
 
 function setDrawing(base, strokes = []) {
@@ -48,11 +50,11 @@ function render(canvas, pen) {
 }
 
 function showDrawing() {
-  render(pad, penWidth());
+  render(pad, penWidth);
   if (drawing.cursor) {
     const [x, y] = onPad([drawing.cursor.x, drawing.cursor.y]);
     Object.assign(contextOf(pad), { strokeStyle: drawing.cursor.down ? "#ff7b72" : "#58a6ff", lineWidth: 3 });
-    contextOf(pad).strokeRect(x - penWidth() / 2, y - penWidth() / 2, penWidth(), penWidth());
+    contextOf(pad).strokeRect(x - penWidth / 2, y - penWidth / 2, penWidth, penWidth);
   }
   drawingChanged();
 }
@@ -62,18 +64,17 @@ function drawnImage() {
   if (!drawing.strokes.length) return drawing.base?.values ?? null;
   const canvas = element("canvas", { width: pad.width, height: pad.height });
   if (drawing.base || !about.form) {
-    render(canvas, penWidth());
+    render(canvas, penWidth);
     const image = imageOf(canvas);
     return image.some((value) => Math.abs(value - background) > INK) ? image : null;
   }
   // Lines are to have the right width after the drawing has been scaled.
-  const pixel = pad.width / about.shape[1];
   const points = drawing.strokes.filter(({ erase }) => !erase).flatMap((stroke) => stroke.points.map(onPad));
   const extent = (axis) => Math.max(...points.map((point) => point[axis])) - Math.min(...points.map((point) => point[axis]));
   const longest = Math.max(0, extent(0), extent(1));
-  const pen = (penWidth() * longest) / (about.form.box * pixel - penWidth());
-  render(canvas, clip(pen, penWidth() / 3, penWidth()));
-  return place(canvas, 3 / pixel);
+  const pen = (penWidth * longest) / (about.form.box * SCALE - penWidth);
+  render(canvas, clip(pen, penWidth / 3, penWidth));
+  return place(canvas, 3 / SCALE);
 }
 
 const pixelsOf = (canvas) => contextOf(canvas).getImageData(0, 0, canvas.width, canvas.height);
@@ -170,21 +171,17 @@ function beginStroke(x, y) {
 const extendStroke = (x, y) => drawing.strokes.at(-1).points.push([x, y]);
 
 function listenToPad() {
-  const placeOf = (event) => {
-    const box = pad.getBoundingClientRect();
-    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-  };
   const draws = (event) => event.isPrimary && isDrawable;
   pad.onpointerdown = (event) => {
     if (event.button > 0 || !draws(event)) return;
     pad.setPointerCapture(event.pointerId);
     drawing.cursor = null;
-    beginStroke(...placeOf(event));
+    beginStroke(...pointerOn(event));
     showDrawing();
   };
   pad.onpointermove = (event) => {
     if (!pad.hasPointerCapture(event.pointerId) || !draws(event)) return;
-    extendStroke(...placeOf(event));
+    extendStroke(...pointerOn(event));
     showDrawing();
   };
   pad.onkeydown = (event) => {

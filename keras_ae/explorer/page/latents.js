@@ -3,7 +3,7 @@
 const [map, bubble] = [byId("map"), byId("bubble")];
 const SLIDERS = 8;
 const STRIP = [-2, -1, 0, 1, 2]; // Standard deviations of the images beside a slider.
-let view = null; // Of the chosen model: the places of test images, and what of the plane its map shows.
+let view = null; // Of the chosen model: the places of test images, and how much of the plane its map shows.
 let sliders = [];
 
 const inPlane = ([x, y = 0]) => [x, y]; // A single latent has no second axis.
@@ -11,20 +11,11 @@ const placeOf = (latents) => inPlane(coordinatesOf(view.model, latents));
 
 function makeView(model) {
   const places = Array.from({ length: about.digits }, (_, digit) => inPlane(digitCoordinates(model, digit)));
-  const ranges = [0, 1].map((axis) => places.map((place) => place[axis]))
-    .map((values) => [Math.min(...values), Math.max(...values)]);
-  const extent = 1.1 * Math.max(...ranges.map(([low, high]) => high - low), 1e-6);
-  view = { model, places, extent, middle: ranges.map(([low, high]) => (low + high) / 2) };
+  view = { model, places, extent: 2.1 * Math.max(1e-6, ...places.flat().map(Math.abs)) }; // The mean lies in the middle.
 }
 
-const toCanvas = ([x, y], side) => [
-  side * (0.5 + (x - view.middle[0]) / view.extent), side * (0.5 - (y - view.middle[1]) / view.extent)];
-
-function fromEvent(event) {
-  const box = map.getBoundingClientRect();
-  return [view.middle[0] + ((event.clientX - box.left) / box.width - 0.5) * view.extent,
-    view.middle[1] - ((event.clientY - box.top) / box.height - 0.5) * view.extent];
-}
+const toCanvas = ([x, y], side) => [side * (0.5 + x / view.extent), side * (0.5 - y / view.extent)];
+const placeUnder = (event) => pointerOn(event).map((share, axis) => view.extent * (axis ? 0.5 - share : share - 0.5));
 
 function drawMap() {
   const side = Math.round(map.clientWidth * devicePixelRatio);
@@ -106,9 +97,8 @@ function movePointTo([x, y]) {
 
 const movePointToDigit = async (digit) => movePoint((await view.model.encode(digitImage(digit))).latents);
 
-// Returns the number of the test image under the pointer, or nothing.
-function imageAt(event) {
-  const [x, y] = fromEvent(event);
+// Returns the number of the test image at a place, or nothing.
+function imageAt([x, y]) {
   const distances = view.places.map((place) => Math.hypot(place[0] - x, place[1] - y));
   const nearest = distances.indexOf(Math.min(...distances));
   return distances[nearest] < (12 * view.extent) / map.clientWidth ? nearest : null;
@@ -122,9 +112,9 @@ function listenToMap() {
   };
   map.onpointermove = (event) => {
     const isDragged = map.hasPointerCapture(event.pointerId);
-    const digit = isDragged ? null : imageAt(event);
+    const digit = isDragged ? null : imageAt(placeUnder(event));
     bubble.hidden = !isDragged && digit === null;
-    if (isDragged) movePointTo(fromEvent(event));
+    if (isDragged) movePointTo(placeUnder(event));
     else if (digit !== null) paint(bubble.firstChild, digitImage(digit), `Test image ${digit}`);
     bubble.lastChild.textContent = isDragged ? "decoded" : `test image ${digit}`;
     const [width, height] = [bubble.offsetWidth, bubble.offsetHeight];
@@ -133,9 +123,9 @@ function listenToMap() {
   };
   map.onpointerup = (event) => {
     const isClick = Math.hypot(event.clientX - pressed.clientX, event.clientY - pressed.clientY) < 5;
-    const digit = isClick ? imageAt(event) : null;
+    const digit = isClick ? imageAt(placeUnder(event)) : null;
     if (digit !== null) movePointToDigit(digit);
-    else movePointTo(fromEvent(event));
+    else movePointTo(placeUnder(event));
   };
   map.onpointerleave = map.onlostpointercapture = () => (bubble.hidden = true);
   map.onkeydown = (event) => {

@@ -1,8 +1,7 @@
 // Arithmetic on images and latents, all in one-dimensional arrays.
 
 const dot = (some, others) => some.reduce((sum, value, i) => sum + value * others[i], 0);
-const meanSquaredError = (some, others) =>
-  some.reduce((sum, value, i) => sum + (value - others[i]) ** 2, 0) / some.length;
+const meanSquaredError = (some, others) => dot(along(some, -1, others), along(some, -1, others)) / some.length;
 const along = (start, factor, direction) => start.map((value, i) => value + factor * direction[i]);
 const row = (matrix, number, length) => matrix.subarray(number * length, (number + 1) * length);
 const clip = (value, low, high) => Math.min(high, Math.max(low, value));

@@ -11,7 +11,7 @@ function makeCard(model, number) {
   const input = element("input", { type: "radio", name: "model", onchange: () => chooseModel(number) });
   const [out, heat, numbers, verdict] = [picture(), picture(), block("numbers"), block("verdict")];
   const meter = element("meter", { max: 2, high: 1, optimum: 0, ariaLabel: "Score, in limits" });
-  const root = element("label", { className: "card" }, input, block("name", model.name), block("facts", `${model.units} latents\n${model.parameters.toLocaleString("en")} parameters`),
+  const root = element("label", { className: "card" }, input, element("b", { textContent: model.name }), block("facts", `${model.units} latents\n${model.parameters.toLocaleString("en")} parameters`),
     block("pair", out, heat), numbers, meter, verdict);
   return { root, input, out, heat, numbers, meter, verdict };
 }
@@ -64,8 +64,7 @@ function chooseModel(number, point) {
   makeSliders(model);
   for (const select of document.querySelectorAll(".chosen")) select.selectedIndex = number;
   byId("source").textContent = model.variational ? "from the prior, a standard Gaussian"
-    : `from a Gaussian fitted to the latents of training images${
-      model.stds.length < model.units ? `, along their first ${model.stds.length} principal axes` : ""}`;
+    : "from a Gaussian fitted to the latents of training images";
   byId("path").disabled = !model.variational;
   byId("path-note").textContent = model.variational ? "" : "Linear only: spherical paths are for latents with a Gaussian prior.";
   resetPoint(point);
@@ -105,7 +104,7 @@ const showSamples = newestWins(async (model) => {
 
 let denoised = {}; // The images of the panel, by name.
 const showNoise = newestWins(async (image) => {
-  const [std, draw] = [Number(byId("std").value), gaussian(state.noise)];
+  const [std, draw] = [Number(byId("std").value), gaussian(1)];
   const noisy = image && image.map((value) => clip(value + std * draw(), 0, 1));
   denoised = { noisy };
   for (const model of models) denoised[model.name] = image && (await model.decode((await model.encode(noisy)).latents));
@@ -120,7 +119,7 @@ const showNoise = newestWins(async (image) => {
     const [canvas, isBest] = [picture(), errors[i] === Math.min(...errors)];
     paint(canvas, one, name);
     const numbers = element("span", { className: isBest ? "best" : "", textContent: image ? format(errors[i]) : "" });
-    return element("figure", {}, canvas, element("span", { className: "name", textContent: name }), numbers);
+    return element("figure", {}, canvas, element("b", { textContent: name }), numbers);
   }));
 });
 
