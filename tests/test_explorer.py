@@ -419,7 +419,7 @@ def test_the_point_is_dragged_over_the_map_with_its_image_under_the_finger(few, 
     first = few.array(decoded)
     few.drag("#map", (0.5, 0.5), (0.55, 0.5), (0.7, 0.35), kind="touch")
     point = few.array("state.point")
-    x, y = few.js("toCanvas(view.placeOf(state.point), 1)")
+    x, y = few.js("toCanvas(placeOf(state.point), 1)")
     assert (x, y) == (pytest.approx(0.7, abs=0.01), pytest.approx(0.35, abs=0.01))
     axes = few.array("view.model.axes").reshape(8, 8)
     np.testing.assert_allclose(((point - before) @ axes.T)[2:], 0, atol=1e-3)
@@ -434,8 +434,10 @@ def test_the_point_is_dragged_over_the_map_with_its_image_under_the_finger(few, 
 @needs_browser
 def test_a_digit_of_the_map_shows_itself_and_its_neighbours(few, dataset, models):
     few.choose("mlp")
-    x, y = few.js("toCanvas(view.places[17], 1)")
-    under = few.js("imageAt(view.places[17])")
+    # Away from others, where the pointer finds it whatever it is rounded to.
+    lengths = np.linalg.norm(few.js("view.places"), axis=1)
+    under = int(np.argmax(lengths))
+    x, y = few.js("toCanvas(view.places[args[0]], 1)", under)
     few.drag("#map", (x, y))  # A click.
     latents = models["mlp"].encode(data.to_float(dataset.test.images[:1000]))
     np.testing.assert_allclose(few.array("state.point"), latents[under], **AGREE)
@@ -520,7 +522,8 @@ def test_the_address_holds_the_state(few):
     few.slide("#fraction", 0.2)
     parts = ("state.image", "state.point", "state.kept", "denoised.mlp")
     before = [few.array(part) for part in parts]
-    few.driver.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite"]})
+    allowed = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+    few.driver.execute_cdp_cmd("Browser.grantPermissions", allowed)
     few.click("#share")
     few.wait("byId('status').textContent === 'Link copied'")
     link = few.js("navigator.clipboard.readText()")
@@ -669,7 +672,7 @@ def test_the_page_fits_its_window(few):
             assert few.js("document.documentElement.scrollWidth") <= width
             pad = few.find("#pad").rect
             assert pad["width"] == pytest.approx(pad["height"])
-            assert pad["width"] > 200
+            assert pad["width"] > 180
     finally:
         few.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
