@@ -135,7 +135,7 @@ async function start() {
   connect();
   restore();
   document.body.dataset.ready = (performance.now() / 1000).toFixed(1);
-  byId("status").textContent = `${models.length} models on ${about.dataset}, ready after ${document.body.dataset.ready} s`;
+  byId("status").textContent = `${models.length} model${models.length > 1 ? "s" : ""} on ${about.dataset}`;
 }
 
 addEventListener("load", () => start().catch((error) => {

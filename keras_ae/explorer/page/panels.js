@@ -11,7 +11,7 @@ function makeCard(model, number) {
   const input = element("input", { type: "radio", name: "model", onchange: () => chooseModel(number) });
   const [out, heat, numbers, verdict] = [picture(), picture(), block("numbers"), block("verdict")];
   const meter = element("meter", { max: 2, high: 1, optimum: 0, ariaLabel: "Score, in limits" });
-  const root = element("label", { className: "card" }, input, element("b", { textContent: model.name }), block("facts", `${model.units} latents\n${model.parameters.toLocaleString("en")} parameters`),
+  const root = element("label", { className: "card" }, input, " ", element("b", { textContent: model.name }), block("facts", `${model.units} latents\n${model.parameters.toLocaleString("en")} parameters`),
     block("pair", out, heat), numbers, meter, verdict);
   return { root, input, out, heat, numbers, meter, verdict };
 }
