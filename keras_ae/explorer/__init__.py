@@ -4,81 +4,43 @@ import re
 from pathlib import Path
 
 from keras_ae import files, runs
-from keras_ae.errors import BadRequest
 
-# One shipped model of each family.
-SHIPPED = ("dense", "conv", "batchnorm", "mlp", "lstm", "vae-baseline")
+# Shipped models on a page for which no run is named: one of each family, and one trained on noise.
+MODELS = ("dense", "conv", "batchnorm", "mlp", "lstm", "vae-baseline", "denoiser")
 FOLDER, FILE = "explorer", "explorer.html"
-
-PAGE = Path(__file__).parent / "page"
-# In the order in which the browser reads them.
-SCRIPTS = ("runtime.js", "maths.js", "canvas.js", "drawing.js", "latents.js", "panels.js",
-           "app.js")  # fmt: skip
 # By this line of its head a page is known to be one.
 MARK = '<meta name="generator" content="keras_ae explorer">'
-_CONTENTS = re.compile(
-    rf"index\.html|style\.css|{'|'.join(map(re.escape, SCRIPTS))}"
-    r"|data(/((about|litert|images|model_\d+)\.js)?)?"
-)
+_CONTENTS = re.compile(r"index\.html|(litert|images|model_\d+)\.js")
 
 
-class Target:
-    """Where a page is written: a folder, or one file.
-
-    Args:
-        path: The folder, or the file. It is new, an empty folder, or an earlier page.
-        one_file: Whether it is a file.
-
-    Attributes:
-        path: The same, absolute.
-        one_file: The same.
-        index: The file to open.
+def check_target(path: str, one_file: bool) -> Path:
+    """Returns the file to open of a page that may be written: a folder, or one file.
 
     Raises:
-        BadRequest: If something else lies there.
+        BadRequest: If something other than an earlier page lies there, or the place is taken.
     """
-
-    def __init__(self, path: str | Path, one_file: bool):
-        if not str(path):
-            raise BadRequest("`output`: expected a path, received ''")
-        self.path, self.one_file = Path(path).absolute(), one_file
-        self.index = self.path if one_file else self.path / "index.html"
-        kind = "file" if one_file else "folder"
-        expected = f"a new {kind} or an earlier page"
-        with files.refusing(expected, path):
-            files.check_writable(self.path.parent)
-            owner = runs.owner_of(self.path)
-            found = files.exists(self.path)
-            foreign = self._foreign() if found else None
-        if owner is not None:
-            raise BadRequest(
-                f"`output`: expected {expected}, received {path}, which lies in {owner}"
-            )
-        if foreign is not None:
-            raise BadRequest(f"`output`: expected {expected}, received {path}, which {foreign}")
-
-    def _foreign(self) -> str | None:
-        """Returns what is in the way, in words."""
-        if self.path.is_symlink():
-            return "is a link"
-        if self.one_file:
-            if not self.path.is_file():
-                return "is no file"
-            return None if _is_page(self.path) else "is no page of the explorer"
-        if not self.path.is_dir():
-            return "is no folder"
-        entries = sorted(self.path.rglob("*"))
-        for entry in entries:
-            name = entry.relative_to(self.path).as_posix()
-            if entry.is_symlink() or _CONTENTS.fullmatch(name) is None:
-                return f"holds other files, such as {name}"
-            if entry.is_dir() != (name == "data"):
-                return f"holds {name}, which is of another kind"
-        if entries and not (self.index.is_file() and _is_page(self.index)):
-            return "holds other files, and no page of the explorer"
-        return None
+    target = Path(path).absolute()
+    index = target if one_file else target / "index.html"
+    kind = "file" if one_file else "folder"
+    with files.refusing(f"a new {kind} or an earlier page as `output`", path):
+        if not path:
+            raise ValueError("no path")
+        files.check_writable(target.parent)
+        if owner := runs.owner_of(target):
+            raise ValueError(f"it lies in {owner}")
+        if files.exists(target):
+            _check_replaceable(target, index, kind)
+    return index
 
 
-def _is_page(path: Path) -> bool:
-    with path.open("rb") as file:
-        return MARK.encode() in file.read(1000)
+def _check_replaceable(target: Path, index: Path, kind: str) -> None:
+    is_kind = target.is_file() if kind == "file" else target.is_dir()
+    if target.is_symlink() or not is_kind:
+        raise ValueError(f"it is no {kind}")
+    entries = sorted(target.iterdir()) if target.is_dir() else []
+    for entry in entries:
+        if entry.is_symlink() or not entry.is_file() or not _CONTENTS.fullmatch(entry.name):
+            raise ValueError(f"it holds other files, such as {entry.name}")
+    is_empty = target.is_dir() and not entries
+    if not (is_empty or (index.is_file() and MARK.encode() in index.read_bytes()[:1000])):
+        raise ValueError("it is no page of the explorer")

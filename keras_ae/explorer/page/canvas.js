@@ -1,8 +1,9 @@
 "use strict";
 // Elements, and arrays on canvases.
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
 const byId = (id) => document.getElementById(id);
+const about = JSON.parse(byId("about").textContent); // What build.py tells of dataset and models.
+const dark = matchMedia("(prefers-color-scheme: dark)");
 const contextOf = (canvas) => canvas.getContext("2d", { willReadFrequently: true });
 
 function element(name, properties = {}, ...children) {
@@ -12,35 +13,38 @@ function element(name, properties = {}, ...children) {
 }
 
 const picture = () => element("canvas", { role: "img" });
-const tellProblem = (text) => byId("problems").append(element("li", { textContent: text }));
+const tellProblem = (error) => byId("problems").append(element("li", { textContent: error.message ?? error }));
+const format = (value) => (value < 0.001 ? value.toExponential(1) : value.toPrecision(3));
 
-// Gives each pixel the colour, from 0 to 255, that a function of its number returns.
+// Gives each pixel the colour and opacity, from 0 to 255, that a function of its number returns.
 function paintPixels(canvas, label, colour) {
   const [height, width] = about.shape;
   Object.assign(canvas, { width, height, ariaLabel: label });
   const pixels = new ImageData(width, height);
-  for (let i = 0; i < width * height; i++) pixels.data.set([...colour(i), 255], 4 * i);
+  for (let i = 0; i < width * height; i++) pixels.data.set(colour(i), 4 * i);
   contextOf(canvas).putImageData(pixels, 0, 0);
 }
 
 // Paints an image of values in [0, 1], grey or colour; without one the canvas becomes blank.
 function paint(canvas, image, label) {
-  const channels = about.shape[2];
-  if (image) paintPixels(canvas, label, (i) => [0, 1, 2].map((c) => 255 * image[i * channels + (c % channels)]));
-  else Object.assign(canvas, { width: about.shape[1], height: about.shape[0], ariaLabel: `${label}: nothing` });
+  const [height, width, channels] = about.shape;
+  const valueAt = (i, colour) => 255 * image[i * channels + (colour % channels)];
+  if (image) paintPixels(canvas, label, (i) => [valueAt(i, 0), valueAt(i, 1), valueAt(i, 2), 255]);
+  else Object.assign(canvas, { width, height, ariaLabel: `${label}: nothing` });
 }
 
-// Paints what a reconstruction lost in red, and what it added in blue, on white or black.
+// Paints what a reconstruction lost in red, and what it added in blue, on what lies behind the canvas.
 function paintErrors(canvas, image, reconstruction, label) {
-  const channels = about.shape[2];
-  const [ground, lost, added] = dark.matches
-    ? [[15, 18, 22], [255, 110, 95], [90, 170, 255]] : [[255, 255, 255], [190, 20, 10], [10, 80, 190]];
+  const differences = along(image, -1, reconstruction);
   paintPixels(canvas, label, (i) => {
-    let sum = 0;
-    for (let j = i * channels; j < (i + 1) * channels; j++) sum += (image[j] - reconstruction[j]) / channels;
-    const share = Math.min(1, Math.abs(sum)) ** 0.7;
-    return linearPath(ground, sum > 0 ? lost : added, share);
+    const mean = row(differences, i, about.shape[2]).reduce((sum, value) => sum + value) / about.shape[2];
+    return [...(mean > 0 ? [240, 65, 50] : [55, 130, 250]), 255 * Math.min(1, Math.abs(mean)) ** 0.5];
   });
+}
+
+// Returns where the pointer is on an element, in shares of its sides.
+function pointerOn(event, { left, top, width, height } = event.currentTarget.getBoundingClientRect()) {
+  return [(event.clientX - left) / width, (event.clientY - top) / height];
 }
 
 // Fills a strip with images to choose from.
@@ -54,13 +58,8 @@ function fillStrip(strip, images, labels, choose, captions = []) {
   });
 }
 
-const className = (label) => about.classes[label] ?? "";
-
 // Hues apart from each other, all as dark on white, or as light on black.
 function classColour(label) {
   const hue = 20 + (label * 360) / about.classes.length;
   return about.classes.length ? `oklch(${dark.matches ? 80 : 47}% 0.15 ${hue})` : "gray";
 }
-
-const format = (value) => (value < 0.001 ? value.toExponential(1) : value.toPrecision(3));
-const percent = (share) => `${Math.round(100 * share)} %`;

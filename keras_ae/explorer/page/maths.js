@@ -1,29 +1,17 @@
-"use strict";
 // Arithmetic on images and latents, all in one-dimensional arrays.
 
 const dot = (some, others) => some.reduce((sum, value, i) => sum + value * others[i], 0);
-const meanSquaredError = (some, others) =>
-  some.reduce((sum, value, i) => sum + (value - others[i]) ** 2, 0) / some.length;
+const meanSquaredError = (some, others) => dot(along(some, -1, others), along(some, -1, others)) / some.length;
 const along = (start, factor, direction) => start.map((value, i) => value + factor * direction[i]);
 const row = (matrix, number, length) => matrix.subarray(number * length, (number + 1) * length);
 const clip = (value, low, high) => Math.min(high, Math.max(low, value));
-const randomSeed = () => Math.floor(Math.random() * 2 ** 31);
+const randomSeed = () => 1 + Math.floor(Math.random() * 2 ** 30);
 
-// Returns a function that draws from a standard Gaussian: mulberry32, Box and Muller.
+// Returns a function that draws from a standard Gaussian: Park and Miller, Box and Muller.
 function gaussian(seed) {
-  let state = seed >>> 0;
-  const uniform = () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-  return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
-}
-
-function addNoise(image, std, seed) {
-  const draw = gaussian(seed);
-  return image.map((value) => clip(value + std * draw(), 0, 1));
+  let state = seed;
+  const uniform = () => (state = (48271 * state) % (2 ** 31 - 1)) / (2 ** 31 - 1);
+  return () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
 }
 
 const linearPath = (start, end, fraction) => start.map((value, i) => value + fraction * (end[i] - value));
@@ -36,32 +24,30 @@ function sphericalPath(start, end, fraction) {
   return start.map((value, i) => (left * value + right * end[i]) / Math.sin(angle));
 }
 
-// Returns where latents lie on a principal axis, in standard deviations.
-function onAxis(model, latents, number) {
-  const axis = row(model.axes, number, model.units);
-  return (dot(latents, axis) - dot(model.mean, axis)) / model.stds[number];
-}
+// The principal axes of a model's latents, and where latents lie on them.
+const axisOf = (model, number) => row(model.axes, number, model.units);
+const coordinatesOf = (model, latents) => {
+  const centred = along(latents, -1, model.mean);
+  return model.stds.map((_, number) => dot(centred, axisOf(model, number)));
+};
+const digitCoordinates = (model, digit) => row(model.coordinates, digit, model.stds.length);
 
 // Draws latents from the prior, or from the Gaussian with the mean and covariance of training.
 function drawLatents(model, draw) {
   if (model.variational) return Float32Array.from({ length: model.units }, draw);
-  return model.stds.reduce((latents, std, i) => along(latents, std * draw(), row(model.axes, i, model.units)), model.mean);
+  return model.stds.reduce((latents, std, number) => along(latents, std * draw(), axisOf(model, number)), model.mean);
 }
-
-const latentsOf = (model, digit) => row(model.latents, digit, model.units);
 
 // Returns the numbers of the test images whose latents are nearest.
 function nearestImages(model, latents, count) {
-  const distances = Array.from({ length: about.digits }, (_, i) => meanSquaredError(latents, latentsOf(model, i)));
+  const own = coordinatesOf(model, latents);
+  const distances = Array.from({ length: about.digits }, (_, i) => meanSquaredError(own, digitCoordinates(model, i)));
   return [...distances.keys()].sort((a, b) => distances[a] - distances[b]).slice(0, count);
 }
 
 // The affine filter: its weights are 16-bit integers, to be multiplied by a unit.
 function applyFilter({ weights, noisy_mean, mean, unit }, image) {
-  const sums = new Float64Array(mean.length);
-  image.forEach((value, i) => {
-    const centred = (value - noisy_mean[i]) * unit;
-    for (let j = 0; j < mean.length; j++) sums[j] += centred * weights[i * mean.length + j];
-  });
-  return mean.map((value, j) => value + sums[j]);
+  const centred = along(image, -1, noisy_mean);
+  const weighted = (j) => centred.reduce((sum, value, i) => sum + value * weights[i * mean.length + j], 0);
+  return mean.map((value, j) => value + unit * weighted(j));
 }

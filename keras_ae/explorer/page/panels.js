@@ -1,47 +1,44 @@
-"use strict";
 // What the models make of the drawing: reconstructions, morphing, samples, noise.
 
-const [FRAMES, SAMPLES] = [9, 12];
+const SAMPLES = 12;
 let models = []; // Those that could be loaded.
 let results = []; // For each model: image, latents, deviations, reconstruction, error and score.
 let cards = [];
-let filters = []; // {std, unit, weights, noisy_mean, mean}
+const ofChosen = () => results[models.indexOf(view.model)];
 
 function makeCard(model, number) {
-  const input = element("input", { type: "radio", name: "model", onchange: () => chooseModel(number) });
-  const [out, heat, error, score, bar] = [picture(), picture(), element("span"), element("span"), element("i")];
   const block = (className, ...children) => element("div", { className }, ...children);
-  const verdict = block("verdict");
-  const root = element("label", { className: "card" }, input, " ",
-    element("span", { className: "name", textContent: model.name }),
-    block("facts", `${model.units} latents, ${model.parameters.toLocaleString("en")} parameters`),
-    block("pair", out, heat), block("numbers", error, score), block("bar", bar), verdict);
-  return { root, input, out, heat, error, score, bar, verdict };
+  const input = element("input", { type: "radio", name: "model", onchange: () => chooseModel(number) });
+  const [out, heat, numbers, verdict] = [picture(), picture(), block("numbers"), block("verdict")];
+  const meter = element("meter", { max: 2, high: 1, optimum: 0, ariaLabel: "Score, in limits" });
+  const root = element("label", { className: "card" }, input, " ", element("b", { textContent: model.name }), block("facts", `${model.units} latents\n${model.parameters.toLocaleString("en")} parameters`),
+    block("pair", out, heat), numbers, meter, verdict);
+  return { root, input, out, heat, numbers, meter, verdict };
 }
 
 function showResult(card, model, result) {
-  const fits = result?.score <= model.threshold; // Not so if the score is no number.
-  card.root.className = `card ${result ? (fits ? "fitting" : "anomalous") : "unjudged"}`;
   paint(card.out, result?.reconstruction, `Reconstruction by ${model.name}`);
-  if (result) paintErrors(card.heat, result.image, result.reconstruction, `Errors of ${model.name}`);
-  else paint(card.heat, null, "Errors");
-  card.error.textContent = result ? `error ${format(result.error)}` : "";
-  card.score.textContent = result ? `score ${format(result.score)}` : "";
-  card.bar.style.width = result ? `${clip((50 * result.score) / model.threshold, 0, 100)}%` : 0;
-  const words = fits ? "✓ fits: up to" : "⚠ anomalous: above";
-  card.verdict.textContent = result ? `${words} ${format(model.threshold)}` : "Nothing drawn";
-}
-
-async function judge(model, image) {
-  const encoded = await model.encode(image);
-  const reconstruction = await model.decode(encoded.latents);
-  return { ...encoded, image, reconstruction, error: meanSquaredError(image, reconstruction), score: await model.score(image) };
+  paint(card.heat, null, "Errors");
+  card.root.className = "card unjudged";
+  [card.numbers.textContent, card.verdict.textContent, card.meter.value] = ["", "Nothing drawn", 0];
+  if (!result) return;
+  const { image, reconstruction, error, score } = result;
+  const fits = score <= model.threshold; // Not so if the score is no number.
+  paintErrors(card.heat, image, reconstruction, `Errors of ${model.name}`);
+  card.root.className = `card ${fits ? "fitting" : "anomalous"}`;
+  card.numbers.textContent = `error ${format(error)}\nscore ${format(score)}`;
+  card.verdict.textContent = `${fits ? "✓ fits" : "⚠ anomalous"}, limit ${format(model.threshold)}`;
+  card.meter.value = score / model.threshold || 0;
 }
 
 // Runs every model on the drawing, and puts the point where the chosen model has it.
 const runModels = newestWins(async (image, point) => {
   const fresh = [];
-  for (const model of models) fresh.push(image && (await judge(model, image)));
+  for (const model of image ? models : []) {
+    const [encoded, score] = [await model.encode(image), await model.score(image)];
+    const reconstruction = await model.decode(encoded.latents);
+    fresh.push({ ...encoded, image, reconstruction, score, error: meanSquaredError(image, reconstruction) });
+  }
   results = fresh;
   models.forEach((model, i) => showResult(cards[i], model, results[i]));
   resetPoint(point);
@@ -49,15 +46,14 @@ const runModels = newestWins(async (image, point) => {
 });
 
 function resetPoint(point) {
-  const latents = results[models.indexOf(view.model)]?.latents;
+  const latents = ofChosen()?.latents;
   byId("again").hidden = !view.model.variational;
-  byId("again").disabled = byId("reset").disabled = !latents;
-  movePoint(point?.length === view.model.units ? point : (latents ?? view.model.mean));
+  for (const button of [byId("again"), ...document.querySelectorAll(".reset")]) button.disabled = !latents;
+  movePoint(point?.length === view.model.units && point.every(Number.isFinite) ? point : (latents ?? view.model.mean));
 }
 
 function sampleAgain() {
-  const { latents, deviations } = results[models.indexOf(view.model)];
-  const draw = gaussian(randomSeed());
+  const [{ latents, deviations }, draw] = [ofChosen(), gaussian(randomSeed())];
   movePoint(latents.map((mean, i) => mean + deviations[i] * draw()));
 }
 
@@ -66,99 +62,71 @@ function chooseModel(number, point) {
   cards[number].input.checked = true;
   makeView(model);
   makeSliders(model);
-  for (const place of document.querySelectorAll(".chosen")) place.textContent = model.name;
-  byId("source").textContent = model.variational
-    ? "from the prior, a standard Gaussian" : "from a Gaussian fitted to the latents of training images";
+  for (const select of document.querySelectorAll(".chosen")) select.selectedIndex = number;
+  byId("source").textContent = model.variational ? "from the prior, a standard Gaussian"
+    : "from a Gaussian fitted to the latents of training images";
   byId("path").disabled = !model.variational;
   byId("path-note").textContent = model.variational ? "" : "Linear only: spherical paths are for latents with a Gaussian prior.";
   resetPoint(point);
-  showSamples(model, state.samples);
   updateLater();
 }
 
-// === Morphing ===
-
-let framesShown = [];
-const showMorph = newestWins(async (model, fraction) => {
-  const [start, end] = [state.kept, state.image];
+const showMorph = newestWins(async (model) => {
+  const [start, end, fraction] = [state.kept, state.image, Number(byId("fraction").value)];
   paint(byId("start"), start, "Kept image");
   paint(byId("end"), end, "Drawing");
-  if (!start || !end) return;
-  const path = model.variational && state.path === "spherical" ? sphericalPath : linearPath;
+  if (!end) return;
+  const path = model.variational && byId("path").value === "spherical" ? sphericalPath : linearPath;
   const ends = [await model.encode(start), await model.encode(end)].map(({ latents }) => latents);
-  const at = (share) => model.decode(path(...ends, share));
-  paint(byId("between"), await at(fraction), `Image at ${percent(fraction)}`);
-  const shown = [model, path, start, end];
-  if (shown.every((part, i) => part === framesShown[i])) return; // The slider alone has moved.
-  const [shares, images] = [Array.from({ length: FRAMES }, (_, i) => i / (FRAMES - 1)), []];
-  for (const share of shares) images.push(await at(share));
-  fillStrip(byId("frames"), images, shares.map(percent), (i) => setFraction(shares[i]));
-  framesShown = shown;
+  paint(byId("between"), await model.decode(path(...ends, fraction)), `Image at ${Math.round(100 * fraction)} %`);
 });
-
-function setFraction(fraction) {
-  state.fraction = byId("fraction").value = fraction;
-  showMorph(view.model, fraction);
-}
 
 let playing = null;
 function play() {
-  const start = performance.now() - 1500 * state.fraction;
-  const step = (now) => {
-    const way = Math.max(0, (now - start) / 1500) % 2;
-    setFraction(way < 1 ? way : 2 - way);
-    playing = requestAnimationFrame(step);
+  let way = Number(byId("fraction").value); // There, and from 1 to 2 back.
+  const step = () => {
+    way = (way + 0.02) % 2;
+    byId("fraction").value = 1 - Math.abs(1 - way);
+    showMorph(view.model);
   };
-  cancelAnimationFrame(playing);
-  playing = playing ? null : requestAnimationFrame(step);
+  playing = playing ? clearInterval(playing) : setInterval(step, 30);
   Object.assign(byId("play"), { ariaPressed: Boolean(playing), textContent: playing ? "Pause" : "Play" });
   save();
 }
 
-// === Samples ===
-
-const showSamples = newestWins(async (model, seed) => {
-  const [draw, images] = [gaussian(seed), []];
+const showSamples = newestWins(async (model) => {
+  const draw = gaussian(state.samples);
   const latents = Array.from({ length: SAMPLES }, () => drawLatents(model, draw));
+  const images = [];
   for (const one of latents) images.push(await model.decode(one));
   fillStrip(byId("drawn"), images, images.map((_, i) => `Sample ${i + 1}`), (i) => movePoint(latents[i]));
 });
 
-// === Noise ===
-
-let denoised = {}; // What the panel shows, by name: {image, error}.
-let noiseFigures = {};
-
-function makeNoise() {
-  for (const name of ["noisy", ...models.map((model) => model.name), ...(filters.length ? ["affine filter"] : [])]) {
-    const [canvas, numbers] = [picture(), element("span")];
-    const title = element("span", { className: "name", textContent: name });
-    byId("noisy").append(element("figure", {}, canvas, element("figcaption", {}, title, " ", numbers)));
-    noiseFigures[name] = { canvas, numbers };
-  }
-}
-
-const showNoise = newestWins(async (image, { std, seed }) => {
-  const noisy = image && addNoise(image, std, seed);
-  const filter = filters.toSorted((one, other) => Math.abs(one.std - std) - Math.abs(other.std - std))[0];
-  const made = { noisy };
-  for (const model of models) made[model.name] = image && (await model.decode((await model.encode(noisy)).latents));
-  if (filter) made["affine filter"] = image && applyFilter(filter, noisy);
+let denoised = {}; // The images of the panel, by name.
+const showNoise = newestWins(async (image) => {
+  const [std, draw] = [Number(byId("std").value), gaussian(1)];
+  const noisy = image && image.map((value) => clip(value + std * draw(), 0, 1));
+  denoised = { noisy };
+  for (const model of models) denoised[model.name] = image && (await model.decode((await model.encode(noisy)).latents));
+  const [filter] = about.filters.toSorted((one, other) => Math.abs(one.std - std) - Math.abs(other.std - std));
+  if (filter) denoised["affine filter"] = image && applyFilter(filter, noisy);
   byId("std-value").textContent = std.toFixed(2);
   byId("filter-note").textContent = filter
-    ? `The affine filter is the best one, linear but for a constant, for training images with noise of ${filter.std}.`
+    ? `The affine filter is the best linear way to remove noise of ${filter.std} from training images.`
     : "There is no affine filter for images of this size.";
-  denoised = {};
-  for (const [name, { canvas, numbers }] of Object.entries(noiseFigures)) {
-    denoised[name] = { image: made[name], error: image && meanSquaredError(image, made[name]) };
-    paint(canvas, made[name], name);
-    numbers.textContent = image ? format(denoised[name].error) : "";
-  }
+  const errors = Object.values(denoised).map((one) => image && meanSquaredError(image, one));
+  byId("noisy").replaceChildren(...Object.entries(denoised).map(([name, one], i) => {
+    const [canvas, isBest] = [picture(), errors[i] === Math.min(...errors)];
+    paint(canvas, one, name);
+    const numbers = element("span", { className: isBest ? "best" : "", textContent: image ? format(errors[i]) : "" });
+    return element("figure", {}, canvas, element("b", { textContent: name }), numbers);
+  }));
 });
 
 // What can wait until a stroke is done.
 const updateLater = newestWins(async () => {
-  await showMorph(view.model, state.fraction);
-  await showNoise(state.image, state.noise);
+  await showMorph(view.model);
+  await showSamples(view.model);
+  await showNoise(state.image);
   save();
 }, 80);

@@ -1,33 +1,16 @@
-"use strict";
-// Data and models: takes what the scripts in data/ hand over, and runs models with LiteRT.js.
+// Data and models: takes what the scripts with arrays hand over, and runs models with LiteRT.js.
 
-const packed = new Map(); // Arrays by name, gzipped, in base64.
-const pack = (name, text) => packed.set(name, text);
-let about = null; // What build.py tells of dataset and models.
-const describe = (description) => (about = description);
+const packed = new Map(); // By name: the type of an array, and its bytes, gzipped, in base64.
+const pack = (name, type, text) => packed.set(name, { type, text });
 let litert = null;
 
 async function unpack(name) {
-  const text = packed.get(name);
-  if (text === undefined) throw new Error("its file in data/ is missing or damaged");
+  if (!packed.has(name)) throw new Error("its file is missing or damaged");
+  const { type, text } = packed.get(name);
   packed.delete(name);
-  const bytes = fromText(text);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  const stream = new Blob([Uint8Array.fromBase64(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new self[type](await new Response(stream).arrayBuffer());
 }
-
-const unpackFloats = async (name) => new Float32Array((await unpack(name)).buffer);
-
-// Bytes from base64, also of the kind for URLs, and back.
-function fromText(text) {
-  const binary = atob(text.replace(/[-_]/g, (sign) => (sign === "-" ? "+" : "/")));
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
-}
-
-const toText = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""))
-  .replace(/[+/]/g, (sign) => (sign === "+" ? "-" : "_"));
 
 // A page from disk can neither fetch nor import files, so that all of the runtime comes by blobs.
 async function startRuntime() {
@@ -43,7 +26,7 @@ async function startRuntime() {
 class Model {
   static async load(facts) {
     const model = Object.assign(new Model(), facts);
-    for (const name of ["latents", "mean", "axes", "stds"]) model[name] = await unpackFloats(`${facts.key} ${name}`);
+    for (const name of ["mean", "axes", "stds", "coordinates"]) model[name] = await unpack(`${facts.key} ${name}`);
     model.compiled = await litert.loadAndCompile(await unpack(`${facts.key} litert`), { accelerator: "wasm" });
     return model;
   }
@@ -51,19 +34,16 @@ class Model {
   // Takes one image or one vector of latents, and returns arrays by the names of the outputs.
   async run(signature, values, shape) {
     const input = new litert.Tensor(values, [1, ...shape]);
-    let outputs = [];
-    try {
-      outputs = await this.compiled.run(signature, [input]);
-      const names = this.compiled.signatures[signature].outputDetails.map(({ name }) => name);
-      return Object.fromEntries(outputs.map((output, i) => [names[i], output.toTypedArray()]));
-    } finally {
-      for (const tensor of [input, ...outputs]) tensor.delete();
-    }
+    const outputs = await this.compiled.run(signature, [input]).finally(() => input.delete());
+    const { outputDetails } = this.compiled.signatures[signature];
+    const arrays = outputs.map((output, i) => [outputDetails[i].name, output.toTypedArray()]);
+    for (const output of outputs) output.delete();
+    return Object.fromEntries(arrays);
   }
 
   // Returns the latents, and for variational models their standard deviations, too.
   async encode(image) {
-    if (!this.variational) return { latents: (await this.run("encode", image, about.shape)).latents };
+    if (!this.variational) return this.run("encode", image, about.shape);
     const { mean, log_variance } = await this.run("encode_distribution", image, about.shape);
     return { latents: mean, deviations: log_variance.map((value) => Math.exp(value / 2)) };
   }
@@ -78,15 +58,11 @@ function newestWins(job, delay = 0) {
   let [waiting, running] = [null, null];
   const drain = async () => {
     jobs++;
-    try {
-      while (waiting !== null) {
-        if (delay) await new Promise((resolve) => setTimeout(resolve, delay));
-        const values = waiting;
-        waiting = null;
-        await job(...values);
-      }
-    } catch (error) {
-      tellProblem(error.message ?? error);
+    while (waiting) {
+      if (delay) await new Promise((resolve) => setTimeout(resolve, delay));
+      const values = waiting;
+      waiting = null;
+      await job(...values).catch(tellProblem);
     }
     running = null;
     jobs--;
