@@ -103,7 +103,7 @@ _SOURCES = (
             "latent_filters": 16, "filters": (32, 64), "depth": 1, "activation": "relu",
             "code_activation": "linear",
         },
-        learning_rate=0.01, batch_size=128, epochs=40, optimizer="muon", schedule="cosine",
+        learning_rate=0.01, batch_size=128, epochs=24, optimizer="muon", schedule="cosine",
         train_noise_std=0.55, any_train_noise=True,
     ),
 )
@@ -139,7 +139,9 @@ _tune(
     "batchnorm-tuned", "batchnorm", "batchnorm at a rate that it bears, images shifted",
     learning_rate=0.01, batch_size=256, epochs=200, train_shift_std=0.45,
 )  # fmt: skip
-_tune("lstm-tuned", "lstm", "lstm trained longer", learning_rate=4e-3, epochs=40)
+_tune(
+    "lstm-tuned", "lstm", "lstm with Muon", optimizer="muon", learning_rate=0.01, epochs=30,
+)  # fmt: skip
 _tune(
     "vae-tuned", "vae-deeper", "vae-deeper at a rate four times as high, for longer",
     learning_rate=2e-3, epochs=120,
