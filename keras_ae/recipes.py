@@ -103,7 +103,7 @@ _SOURCES = (
             "latent_filters": 16, "filters": (32, 64), "depth": 1, "activation": "relu",
             "code_activation": "linear",
         },
-        learning_rate=0.01, batch_size=128, epochs=40, optimizer="muon", schedule="cosine",
+        learning_rate=0.01, batch_size=128, epochs=24, optimizer="muon", schedule="cosine",
         train_noise_std=0.55, any_train_noise=True,
     ),
 )
@@ -122,8 +122,9 @@ def _tune(name: str, source: str, description: str, **overrides) -> None:
 # The same layers and latents, trained as well as they can be. `benchmarks/tuning.md` says what was
 # tried; all was chosen on the validation images.
 _tune(
-    "mlp-tuned", "mlp", "mlp with linear latents, at a rate four times as high",
-    code_activation="linear", learning_rate=4e-3, batch_size=128, epochs=150, l2=1e-6,
+    "mlp-tuned", "mlp", "mlp with linear latents and Muon, images shifted",
+    code_activation="linear", optimizer="muon", learning_rate=0.02, batch_size=512, epochs=80,
+    train_shift_std=0.3,
 )  # fmt: skip
 _tune(
     "dense-tuned", "dense", "dense with GELU and Muon, images shifted",
@@ -139,10 +140,13 @@ _tune(
     "batchnorm-tuned", "batchnorm", "batchnorm at a rate that it bears, images shifted",
     learning_rate=0.01, batch_size=256, epochs=200, train_shift_std=0.45,
 )  # fmt: skip
-_tune("lstm-tuned", "lstm", "lstm trained longer", learning_rate=4e-3, epochs=40)
 _tune(
-    "vae-tuned", "vae-deeper", "vae-deeper at a rate four times as high, for longer",
-    learning_rate=2e-3, epochs=120,
+    "lstm-tuned", "lstm", "lstm with Muon", optimizer="muon", learning_rate=0.01, epochs=30,
+)  # fmt: skip
+_tune(
+    "vae-tuned", "vae-deeper", "vae-deeper at a higher rate, for longer, noise on its inputs",
+    learning_rate=2e-3, epochs=100, threads_per_operation=1, train_noise_std=0.3,
+    any_train_noise=True,
 )  # fmt: skip
 
 
