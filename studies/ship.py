@@ -256,8 +256,7 @@ def model_card(
         recipe=recipe,
         description=f"{recipe.description[0].upper()}{recipe.description[1:]}.",
         pictures="\n\n".join(f"![{Path(picture).stem}]({picture})" for picture in pictures),
-        caption="Validation images over their reconstructions"
-        + (", and images decoded from draws of the prior." if len(pictures) > 1 else "."),
+        caption=_caption(recipe, len(pictures)),
         export=export,
         measured=markdown_table(["", *metrics], measured),
         bounds=_bounds(bounds, recipe) if bounds else "",
@@ -288,6 +287,12 @@ def _bounds(found: dict, recipe: Recipe) -> str:
         images=found["grey_first"]["images"],
         bounds=markdown_table(["images", "negative ELBO", "NLL"], rows),
     )
+
+
+def _caption(recipe: Recipe, pictures: int) -> str:
+    noise = f", with noise of {recipe.train_noise_std:g}," if recipe.train_noise_std else ""
+    samples = ", and images decoded from draws of the prior" if pictures > 1 else ""
+    return f"Validation images{noise} over their reconstructions{samples}."
 
 
 def _changes(recipe: Recipe) -> str:
