@@ -81,7 +81,8 @@ def plain_keras_model(directory: Path):
     ("build", "message"),
     [
         (model_with_lambda, "Lambda"),
-        (model_with_foreign_class, "Foreign"),
+        # Keras 3.8 finds the class in its module, which makes the model no better.
+        (model_with_foreign_class, "Foreign|received a Functional"),
         (plain_keras_model, "received a Sequential"),
     ],
 )
