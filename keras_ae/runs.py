@@ -396,5 +396,5 @@ def _leads_to(path: Path, plot: str | None) -> bool:
 
 def pretrained() -> dict[str, Run]:
     """Returns the shipped models by name; only `model` and `card` are certain to be there."""
-    directories = (path for root in _PRETRAINED if root.is_dir() for path in sorted(root.iterdir()))
+    directories = (path for root in _PRETRAINED for path in sorted(root.glob("[!.]*")))  # No draft.
     return {path.name: Run(path) for path in directories if Run(path).model.is_file()}

@@ -49,5 +49,5 @@ function nearestImages(model, latents, count) {
 function applyFilter({ weights, noisy_mean, mean, unit }, image) {
   const centred = along(image, -1, noisy_mean);
   const weighted = (j) => centred.reduce((sum, value, i) => sum + value * weights[i * mean.length + j], 0);
-  return mean.map((value, j) => value + unit * weighted(j));
+  return mean.map((value, j) => clip(value + unit * weighted(j), 0, 1));
 }
