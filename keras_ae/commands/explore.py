@@ -31,7 +31,7 @@ def _parser(prog: str) -> program.Parser:
     add = parser.add_argument
     add("runs", nargs="*", metavar="RUN",
         help="directory of a finished run, or name of a shipped model, all of one dataset "
-        f"(default: those shipped of {', '.join(explorer.MODELS)})")  # fmt: skip
+        f"(default: {' '.join(explorer.MODELS)})")  # fmt: skip
     add("-o", "--output", metavar="PATH",
         help=f"directory, or file with --one-file, to write; an earlier page there is replaced "
         f"(default: {explorer.FOLDER} or {explorer.FILE})")  # fmt: skip
@@ -48,10 +48,10 @@ def _explore(options: dict) -> None:
     # All that can be refused without TensorFlow is refused at once.
     index = explorer.check_target(output, one_file)
     shipped = pretrained()
-    names = options["runs"] or [name for name in explorer.MODELS if name in shipped]
+    names = options["runs"] or explorer.MODELS
     runs = [shipped.get(name) or Run(name) for name in names]
-    if not runs or len({run.directory.resolve() for run in runs}) < len(runs):
-        raise BadRequest(f"expected runs, each once, received {' '.join(names) or 'none'}")
+    if len({run.directory.resolve() for run in runs}) < len(runs):
+        raise BadRequest(f"expected runs, each once, received {' '.join(names)}")
     for run in runs:
         run.read_trained()
         run.read_settings(images)
