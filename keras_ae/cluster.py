@@ -24,8 +24,8 @@ class Cluster:
     """
 
     jobs: dict[str, list[str]]
-    job: str
-    task: int
+    job: str | None
+    task: int | None
 
     @property
     def addresses(self) -> list[str]:
@@ -49,35 +49,32 @@ def read() -> Cluster | None:
         return None
     try:
         content = json.loads(text)
-        jobs, task = content["cluster"], content.get("task", {"type": "worker", "index": 0})
-        cluster = Cluster(jobs, task["type"], task["index"])
-        fault = _fault(cluster)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        fault = f"{type(error).__name__}: {error}"
+        jobs, task = content.get("cluster", {}), content.get("task", {})
+        cluster = Cluster(jobs, task.get("type"), task.get("index"))
+        fault = _fault(jobs, cluster.addresses)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        fault = str(error)
     if fault:
-        raise BadRequest(
-            f"expected JSON of a cluster in TF_CONFIG, received {text!r} ({fault}); "
-            f"an example: {EXAMPLE}"
-        )
-    return cluster
+        raise _refused(fault)
+    return cluster if jobs else None
 
 
-def _fault(cluster: Cluster) -> str | None:
-    jobs, addresses = cluster.jobs, cluster.addresses
-    if set(jobs) - {"chief", "worker"} or not addresses:
+def _refused(fault: str) -> BadRequest:
+    return BadRequest(
+        f"expected JSON of a cluster in TF_CONFIG, received {os.environ['TF_CONFIG']!r} "
+        f"({fault}); an example: {EXAMPLE}"
+    )
+
+
+def _fault(jobs: dict, addresses: list) -> str | None:
+    if set(jobs) - {"chief", "worker"}:
         return f"jobs other than chief and worker: {', '.join(jobs)}"
     if len(jobs.get("chief", ())) > 1:
         return f"{len(jobs['chief'])} chiefs"
     for address in addresses:
         if not isinstance(address, str) or not _ADDRESS.fullmatch(address):
             return f"no HOST:PORT: {address!r}"
-    if len(set(addresses)) < len(addresses):
-        return "an address twice"
-    if cluster.job not in jobs or type(cluster.task) is not int or cluster.task < 0:
-        return f"no such task: {cluster.job!r} {cluster.task!r}"
-    if cluster.task >= len(jobs[cluster.job]):
-        return f"no such task: {cluster.job!r} {cluster.task}"
-    return None
+    return "an address twice" if len(set(addresses)) < len(addresses) else None
 
 
 def of_workers() -> Cluster:
@@ -92,6 +89,10 @@ def of_workers() -> Cluster:
         raise BadRequest(
             f"`strategy` multiworker: expected TF_CONFIG, received none; an example: {EXAMPLE}"
         )
+    if type(cluster.task) is not int or cluster.task not in range(
+        len(cluster.jobs.get(cluster.job, ()))
+    ):
+        raise _refused(f"no such task: type {cluster.job!r}, index {cluster.task!r}")
     address = cluster.addresses[cluster.index]
     port = int(address.rpartition(":")[2])
     with contextlib.closing(socket.socket()) as probe:

@@ -197,7 +197,7 @@ def _check_alike(workers: Workers, run: Run, config: dict) -> None:
     """Checks that all workers were asked for the same, and share the directory of the run."""
     if workers.count == 1:
         return
-    asked = [config["recipe"], config["dataset"]["checksum"], config["versions"]]
+    asked = [config["recipe"], config["dataset"]["checksum"], config["versions"], workers.devices]
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     digests = workers.exchange(digest)
     with refusing("a directory that can be written", run.directory):

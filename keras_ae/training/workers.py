@@ -34,8 +34,6 @@ _LOST = (
     tf.errors.InternalError,
     tf.errors.UnknownError,
 )
-# Among the logs of a step.
-_WISHES = "wishes"
 
 
 class Workers:
@@ -54,7 +52,7 @@ class Workers:
     def __init__(self, strategy: tf.distribute.Strategy | None = None):
         self.strategy = strategy or tf.distribute.get_strategy()
         self.devices = self.strategy.num_replicas_in_sync
-        self.local_devices = len(self.strategy.extended.worker_devices)
+        self.local_devices = self.devices
         # Else TensorFlow asks all workers before each step whether all have data left.
         self.strategy.extended.experimental_enable_get_next_as_optional = False
 
@@ -185,34 +183,37 @@ class Several(Workers):
             signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
         super().__init__(strategy)
         self.count, self.index = len(addresses), cluster.index
-        self.address = addresses[self.index]
+        self.local_devices = self.devices // self.count
         self._exchanges = 0
         # Plain variables of this process.
-        self._wishes = tf.Variable(tf.zeros((1, 3)), trainable=False)
+        self._wishes = tf.Variable(tf.zeros(3), trainable=False)
         self._agreed = tf.zeros(3)
 
     def adapt(self, model: keras.Model) -> None:
         super().adapt(model)
         # Collectives inside a loop of several steps fail, since Keras wraps it into optionals.
         model.steps_per_execution = 1
-        # It would hand a pair of inputs and targets to `strategy.reduce`, which takes a tensor.
-        # The models here are built.
+        # Where a process has several devices, it would hand a pair of inputs and targets to
+        # `strategy.reduce`, which takes a tensor. The models here are built.
         model._maybe_symbolic_build = lambda **_: None
+        # It calls `reduce("MEAN", value, axis=0)` for the logs of a step, which are scalars without
+        # an axis. One row of all of them has one, and is one collective.
         make = model._make_function
 
-        # `reduce("MEAN", value, axis=0)` takes the mean over a first dimension, too, which scalars
-        # do not have.
         def make_function(step):
-            def step_with_dimension(data):
-                logs = {name: tf.reshape(value, (1,)) for name, value in step(data).items()}
-                return {**logs, _WISHES: tf.identity(self._wishes)}
+            names = []
 
-            function = make(step_with_dimension)
+            def step_with_row(data):
+                logs = step(data)
+                names[:] = logs
+                return tf.concat([tf.stack(list(logs.values())), self._wishes], axis=0)[None]
+
+            function = make(step_with_row)
 
             def run(iterator):
-                logs = dict(function(iterator))
-                self._agreed = logs.pop(_WISHES)
-                return logs
+                row = function(iterator)
+                self._agreed = row[len(names) :]
+                return dict(zip(names, tf.unstack(row[: len(names)]), strict=True))
 
             return run
 
@@ -221,7 +222,7 @@ class Several(Workers):
     def agree(self, wishes: Sequence[bool]) -> Sequence[bool]:
         # Workers have to save at the same step, since reading a metric is a collective. So wishes
         # travel with the logs of the next step, which all receive alike.
-        self._wishes.assign([[float(wish) for wish in wishes]])
+        self._wishes.assign([float(wish) for wish in wishes])
         return (self._agreed.numpy() > 0).tolist()
 
     def exchange(self, value) -> list:
@@ -231,7 +232,14 @@ class Several(Workers):
         ours.set_config_key_value(f"{name}/{self.index}", json.dumps(value))
         # Fails when a worker is lost, as a wait for its value would not.
         ours.wait_at_barrier(name, 1000 * WAIT_SECONDS)
-        answers = (ours.get_config_key_value(f"{name}/{one}") for one in range(self.count))
+        answers = [ours.get_config_key_value(f"{name}/{one}") for one in range(self.count)]
+        # The chief has what all ask for, and may end after this: it is the last to leave.
+        if self.is_chief:
+            for one in range(1, self.count):
+                ours.get_config_key_value(f"{name}/{one}/read", 1000 * SILENT_SECONDS)
+        else:
+            with contextlib.suppress(tf.errors.OpError):
+                ours.set_config_key_value(f"{name}/{self.index}/read", "")
         return [json.loads(answer) for answer in answers]
 
     @contextlib.contextmanager
