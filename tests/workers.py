@@ -16,7 +16,7 @@ from keras_ae.runs import Run
 from tests import kill_and_resume
 
 COMMON = ("--train-images", "300", "-b", "60", "-e", "2")
-# Name, further arguments, and the tolerance of the losses after two epochs.
+# One recipe of each family, and what is drawn at random, with further arguments.
 FAMILIES = {
     "dense": ("--train-noise-std", "0.2"),
     "mlp": (),
@@ -80,7 +80,7 @@ def start(
     addresses = free_addresses(len(commands))
     kill_and_resume._PROCESSES.set_forkserver_preload(kill_and_resume._IMPORTED)
     team = Team([], [])
-    for index in indices or range(len(commands)):
+    for index in range(len(commands)) if indices is None else indices:
         arguments = [*map(str, commands[index]), "--strategy", "multiworker"]
         log = logs / f"{index}.log"
         log.unlink(missing_ok=True)

@@ -193,8 +193,8 @@ class Several(Workers):
         super().adapt(model)
         # Collectives inside a loop of several steps fail, since Keras wraps it into optionals.
         model.steps_per_execution = 1
-        # Where a process has several devices, it would hand a pair of inputs and targets to
-        # `strategy.reduce`, which takes a tensor. The models here are built.
+        # It would hand a pair of inputs and targets to `strategy.reduce`, which takes a tensor.
+        # The models here are built.
         model._maybe_symbolic_build = lambda **_: None
         # It calls `reduce("MEAN", value, axis=0)` for the logs of a step, which are scalars without
         # an axis. One row of all of them has one, and is one collective.
