@@ -101,13 +101,14 @@ class Workers:
         The first returns float32 `[devices, variables]`, if all workers call it; the second takes
         it.
         """
+        compiled = tf.function if self.devices > 1 or self.count > 1 else lambda function: function
 
-        @tf.function
+        @compiled
         def read():
             rows = self.strategy.run(lambda: tf.stack(list(map(tf.identity, variables)))[None])
             return self.strategy.gather(rows, axis=0)
 
-        @tf.function
+        @compiled
         def assign(values):
             def on_device():
                 row = values[tf.distribute.get_replica_context().replica_id_in_sync_group]
@@ -130,7 +131,11 @@ class Workers:
             yield
         except (BadRequest, RunFailed) as error:
             failed = error
-        failures = self.exchange(failed and [isinstance(failed, BadRequest), str(failed)])
+        try:
+            failures = self.exchange(failed and [isinstance(failed, BadRequest), str(failed)])
+        except _LOST:
+            if failed is None:
+                raise
         if failed is not None:
             raise failed
         for index, failure in enumerate(failures):
