@@ -3,11 +3,17 @@
 `python -m tests.workers --kills 10`
 """
 
+import argparse
 import csv
 import dataclasses
 import json
 import os
+import random
+import shutil
+import signal
 import socket
+import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +34,8 @@ FAMILIES = {
     "vae-baseline": (),
     "vae-dropout": (),
 }
+# Rounding that the learning rate of 0.05 makes large, and another mask for half of the images.
+DIFFERENT = ("batchnorm", "vae-dropout")
 
 
 @dataclasses.dataclass
@@ -150,3 +158,100 @@ def apart(directory: Path, other: Path) -> float:
     one, two = losses(directory), losses(other)
     assert one.keys() == two.keys()
     return max(abs(one[name] / two[name] - 1) for name in one)
+
+
+def compare(directory: Path, name: str) -> list[str]:
+    """Trains a recipe with two workers and with one process; returns what is wrong."""
+    arguments = (name, *COMMON, *FAMILIES[name])
+    train(directory / name, *arguments)
+    alone(directory / f"{name}-alone", *arguments)
+    difference = apart(directory / name, directory / f"{name}-alone")
+    print(f"{name:14} {difference:.1e} {'' if name in DIFFERENT else '(at most 1e-4)'}", flush=True)
+    return [name] if difference > 1e-4 and name not in DIFFERENT else []
+
+
+def stop_and_resume(directory: Path, name: str, numbers: Sequence[int]) -> list[str]:
+    """Stops two workers in their first epoch, and resumes with other numbers of workers."""
+    wrong = []
+    for number in numbers:
+        run = Run(directory / f"{name}-with-{number}")
+        begin = [name, *COMMON, *FAMILIES[name], "-s", run.directory]
+        team = start([begin] * 2, directory / f"{name}-stopped-{number}")
+        while not list(run.checkpoints.glob("epoch_000000_step_00000000[1-9]")):
+            time.sleep(0.001)
+        os.kill(team.processes[1].pid, signal.SIGTERM)
+        statuses = team.join()
+        logs = directory / f"{name}-resumed-{number}"
+        team = start([["--resume", "-s", run.directory]] * number, logs)
+        statuses += team.join()
+        difference = float("inf")
+        if statuses == [128 + signal.SIGTERM] * 2 + [0] * number:
+            difference = apart(run.directory, directory / name)
+        print(f"{name:14} resumed with {number}: {difference:.1e}, {statuses}", flush=True)
+        wrong += [run.directory.name] if difference > 1e-4 else []
+    return wrong
+
+
+def kill_and_go_on(directory: Path, name: str, draws: random.Random, seconds: float) -> list[str]:
+    """Kills a worker at a moment drawn, resumes, and compares with the run that was left alone."""
+    run = Run(directory / f"{name}-killed")
+    begin = [name, *COMMON, *FAMILIES[name], "-s", run.directory]
+    victim, moment = draws.randrange(2), draws.uniform(0.1, 0.9) * seconds
+    team = start([begin] * 2, directory / "killed")
+    time.sleep(moment)
+    team.processes[victim].kill()
+    killed = time.monotonic()
+    statuses = team.join(120)
+    took = time.monotonic() - killed
+    told = team.told()[1 - victim]
+    if statuses == [0, 0] or (victim == 0 and statuses[1] == 0):
+        shutil.rmtree(run.directory)
+        return ["ended before"]
+    wrong = []
+    if took > 60 or statuses[1 - victim] not in (1, 2) or statuses[victim] != -signal.SIGKILL:
+        wrong.append(f"{took:.0f} s, {statuses}")
+    if told.count("train.py: ") != 1 or "Traceback" in told:
+        wrong.append(told[-500:])
+    resume = ["--resume", "-s", run.directory] if run.is_run() else begin
+    if run.checkpoints.exists() or not run.metrics.exists():
+        again = start([resume] * 2, directory / "again")
+        if again.join() != [0, 0]:
+            wrong += again.told()
+    wrong += kill_and_resume.differences(run.directory, kill_and_resume.content(directory / name))
+    print(f"{name:14} worker {victim} after {moment:.1f} s, the other took {took:.0f} s: "
+          f"{wrong or 'identical'}", flush=True)  # fmt: skip
+    shutil.rmtree(run.directory)
+    return wrong
+
+
+def main() -> int:
+    """Compares, resumes, kills, and returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.workers", description=__doc__)
+    parser.add_argument("--kills", type=int, default=10, help="how many kills")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
+    options = parser.parse_args()
+    draws = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = Path(temporary)
+        wrong = []
+        for name in FAMILIES:
+            wrong += compare(directory, name)
+        for name in ("dense", "vae-baseline"):
+            wrong += stop_and_resume(directory, name, (1, 3))
+        begun = time.monotonic()
+        train(directory / "again", "dense", *COMMON, *FAMILIES["dense"])
+        seconds = time.monotonic() - begun
+        killed = 0
+        while killed < options.kills:
+            name = ("dense", "vae-baseline")[killed % 2]
+            found = kill_and_go_on(directory, name, draws, seconds)
+            if found == ["ended before"]:
+                continue
+            killed += 1
+            wrong += found
+    print(f"{killed} kills, wrong: {', '.join(wrong) or 'nothing'}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
