@@ -118,12 +118,13 @@ def test_stopped_killed_and_resumed(trained, tmp_path):
     resume = ["--resume", "-s", run.directory]
 
     team = workers.start([begin] * 2, tmp_path / "stopped")
-    saved = _saved_after(run, "epoch_000000_step_000000001")
+    _saved_after(run, "epoch_000000_step_000000000")
     os.kill(team.processes[1].pid, signal.SIGTERM)
     assert team.join(100) == [128 + signal.SIGTERM] * 2, team.told()
     for told in team.told():
         assert told.count("resume with: python train.py dense --resume") == 1
 
+    saved = _saved_after(run, "")
     team = workers.start([resume] * 2, tmp_path / "killed")
     _saved_after(run, saved)
     team.processes[1].kill()

@@ -197,7 +197,7 @@ def kill_and_go_on(directory: Path, name: str, draws: random.Random, seconds: fl
     run = Run(directory / f"{name}-killed")
     begin = [name, *COMMON, *FAMILIES[name], "-s", run.directory]
     victim, moment = draws.randrange(2), draws.uniform(0.1, 0.9) * seconds
-    team = start([begin] * 2, directory / "killed")
+    team = start([begin] * 2, directory / "killed", join_seconds=45)
     time.sleep(moment)
     team.processes[victim].kill()
     killed = time.monotonic()
