@@ -26,7 +26,7 @@ from keras_ae import recipes
 
 FAMILIES = ("dense", "conv", "vae-baseline")
 OTHERS = ("mlp", "batchnorm", "lstm", "denoiser")
-STEPS = 60
+STEPS = 40
 EPOCHS = 3
 # A message between two machines of a data centre.
 LATENCY = 1e-4
@@ -121,7 +121,9 @@ def _several(count: int) -> dict[str, tuple[float, float, int]]:
 
 def main() -> None:
     """Measures, and prints."""
-    argparse.ArgumentParser(prog="python -m benchmarks.workers", description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.workers", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.parse_args()
     print(f"load of the machine {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores", flush=True)
     paper = {}
     with measuring.Worker(_serve, None) as alone:

@@ -21,7 +21,7 @@ from keras_ae.errors import BadRequest, RunFailed
 # How long the first worker waits for the last, and after how long without a sign of life a worker
 # is given up.
 JOIN_SECONDS = 300
-SILENT_SECONDS = 10
+SILENT_SECONDS = 20
 # How long a worker waits for another that lives, one that exports a model for instance.
 WAIT_SECONDS = 24 * 3600
 # What TensorFlow raises in a worker when another one is gone.
@@ -238,13 +238,10 @@ class Several(Workers):
         # Fails when a worker is lost, as a wait for its value would not.
         ours.wait_at_barrier(name, 1000 * WAIT_SECONDS)
         answers = [ours.get_config_key_value(f"{name}/{one}") for one in range(self.count)]
-        # The chief has what all ask for, and may end after this: it is the last to leave.
-        if self.is_chief:
-            for one in range(1, self.count):
-                ours.get_config_key_value(f"{name}/{one}/read", 1000 * SILENT_SECONDS)
-        else:
-            with contextlib.suppress(tf.errors.OpError):
-                ours.set_config_key_value(f"{name}/{self.index}/read", "")
+        # The chief has what all ask for. So it waits until all have read, and may end after that,
+        # before the others hear that they may, too.
+        with contextlib.suppress(*(() if self.is_chief else _LOST)):
+            ours.wait_at_barrier(f"{name}/read", 1000 * WAIT_SECONDS)
         return [json.loads(answer) for answer in answers]
 
     @contextlib.contextmanager
