@@ -45,7 +45,7 @@ class Team:
     processes: list
     logs: list[Path]
 
-    def join(self, seconds: float = 300) -> list[int]:
+    def join(self, seconds: float = 1800) -> list[int]:
         """Returns the exit statuses. Who has not ended by then is killed."""
         end = time.monotonic() + seconds
         for process in self.processes:
