@@ -1,8 +1,9 @@
 """What a command and a Python call check before TensorFlow is imported."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from keras_ae import recipes
+from keras_ae import cluster, recipes
 from keras_ae.errors import BadRequest
 from keras_ae.files import check_images
 from keras_ae.recipe import SETTINGS, Recipe, check_source, check_values
@@ -36,7 +37,7 @@ def training(
     default = RUNS / str(recipes.DEFAULT_RECIPE if name is None else name)
     run = Run(default if directory is None else directory)
     if resume:
-        run.check_resumable()
+        _check_alone(run.read_settings(), run.check_resumable)
         return run, *_check_same(run, options if name is None else {**options, "name": name})
     settings = {key: value for key, value in options.items() if key in SETTINGS}
     overrides = {key: value for key, value in options.items() if key not in SETTINGS}
@@ -51,8 +52,16 @@ def training(
         check_images(images)
     recipe = recipes.get(recipes.DEFAULT_RECIPE if name is None else name).override(**overrides)
     check_source(recipe.dataset, {**SETTINGS, **settings})
-    run.check_free(overwrite)
+    _check_alone(settings, lambda: run.check_free(overwrite))
     return run, recipe, settings
+
+
+def _check_alone(settings: dict, check: Callable[[], None]) -> None:
+    """Checks a directory, or of several workers who they are: the chief checks it when all came."""
+    if settings.get("strategy") == "multiworker":
+        cluster.read()
+    else:
+        check()
 
 
 def _check_same(run: Run, options: dict) -> tuple[Recipe, dict]:

@@ -112,7 +112,7 @@ SCHEDULES = ("constant", "plateau", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16")
 ACTIVATIONS = ("relu", "tanh", "linear", "sigmoid", "elu", "gelu", "leaky_relu", "selu", "silu")
 DEVICES = ("auto", "cpu", "gpu")
-STRATEGIES = ("single", "mirrored")
+STRATEGIES = ("single", "mirrored", "multiworker")
 COLORS = ("grey", "rgb")
 # Of images: what the models take, and where a number is a slip.
 SMALLEST_SIDE, LARGEST_SIDE = 8, 10_000

@@ -5,7 +5,7 @@ import functools
 import shlex
 from collections.abc import Sequence
 
-from keras_ae import checks
+from keras_ae import checks, cluster
 from keras_ae.commands import program
 from keras_ae.errors import BadRequest
 from keras_ae.recipe import COLORS, DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, STRATEGIES
@@ -65,7 +65,8 @@ def _parser(prog: str = SCRIPT[-1]) -> program.Parser:
     add("--seed", type=int, metavar="N", help="seed of everything random")
     add("--device", choices=DEVICES, help="where to compute")
     add("--strategy", choices=STRATEGIES,
-        help="mirrored: split each batch over all devices of this machine")  # fmt: skip
+        help="mirrored: split each batch over all devices of this machine; multiworker: over all "
+        "processes in TF_CONFIG")  # fmt: skip
 
     dataset = parser.add_argument_group("data")
     add = dataset.add_argument
@@ -118,7 +119,8 @@ def _train(options: dict, call: Sequence[str]) -> None:
         summary = training.resume(run, images=settings["images"], resume_hint=hint)
     else:
         summary = training.train(recipe, run, overwrite=overwrite, resume_hint=hint, **settings)
-    print(_summary_lines(summary["test"], run))
+    if settings.get("strategy") != "multiworker" or cluster.read().index == 0:
+        print(_summary_lines(summary["test"], run))
 
 
 def _export(run: Run, options: dict) -> None:

@@ -1,12 +1,15 @@
 """On which devices, and with how many threads, TensorFlow computes."""
 
 import contextlib
-import os
+import functools
 
 import tensorflow as tf
 
+from keras_ae import cluster
+from keras_ae.data import Dataset
 from keras_ae.errors import BadRequest
 from keras_ae.recipe import Recipe
+from keras_ae.training.workers import Several, Workers
 
 
 def use_device(device: str) -> None:
@@ -26,38 +29,50 @@ def use_threads(recipe: Recipe) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(recipe.threads_per_operation)
 
 
-def distribution(strategy: str) -> tf.distribute.Strategy:
-    """Returns a strategy: `single`, or `mirrored` over all GPUs or else all logical CPU devices."""
+def join(strategy: str) -> Workers:
+    """Returns who trains by a strategy.
+
+    `single` is one device, `mirrored` all GPUs or else all logical CPU devices of this process, and
+    `multiworker` those of all processes in TF_CONFIG, which this call waits for.
+    """
+    if strategy == "multiworker":
+        return _several()
     if strategy == "single":
-        return tf.distribute.get_strategy()
-    try:
-        cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec()
-        machines = sum(cluster.num_tasks(job) for job in cluster.jobs)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise BadRequest(
-            f"expected JSON of a cluster in TF_CONFIG, received {os.environ['TF_CONFIG']!r} "
-            f"({error})"
-        ) from error
+        return Workers()
+    machines = len(found.addresses) if (found := cluster.read()) else 1
     if machines > 1:
         raise BadRequest(
-            "`strategy` mirrored: expected one machine, since fit of Keras 3 does not support "
-            f"more, received {machines} in TF_CONFIG"
+            "`strategy` mirrored: expected one machine, or `strategy` multiworker for several, "
+            f"received {machines} in TF_CONFIG"
         )
     devices = [device.name for device in tf.config.list_logical_devices("GPU")]
     if devices:
-        return tf.distribute.MirroredStrategy(devices)
+        return Workers(tf.distribute.MirroredStrategy(devices))
     # By default one CPU device would be taken, and collectives that work once in a process.
     devices = [device.name for device in tf.config.list_logical_devices("CPU")]
-    return tf.distribute.MirroredStrategy(devices, tf.distribute.ReductionToOneDevice())
+    one_device = tf.distribute.ReductionToOneDevice()
+    return Workers(tf.distribute.MirroredStrategy(devices, one_device))
 
 
-def check_even(batch_size: int, images: int, replicas: int) -> None:
+@functools.cache
+def _several() -> Several:
+    # TensorFlow joins a cluster once in a process.
+    return Several(cluster.of_workers())
+
+
+def check_even(batch_size: int, dataset: Dataset, replicas: int) -> None:
     """Checks that every batch of an epoch splits evenly over the devices."""
+    images = len(dataset.train)
     # Each device averages over its part. The mean of these means is that of the batch where the
     # parts are equal; a device without any image would even bring in 0 / 0.
     for size in (min(batch_size, images), images % batch_size):
         if size % replicas:
             raise BadRequest(
-                f"`strategy` mirrored: expected batches that split evenly over {replicas} devices, "
+                f"`strategy`: expected batches that split evenly over {replicas} devices, "
                 f"received one of {size} images; change `batch_size` or `train_images`"
             )
+    if 0 < len(dataset.validation) < replicas:
+        raise BadRequest(
+            f"`strategy`: expected a validation image for each of {replicas} devices, "
+            f"received {len(dataset.validation)}"
+        )

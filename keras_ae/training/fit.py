@@ -17,6 +17,7 @@ from keras_ae.runs import Run
 from keras_ae.training import callbacks
 from keras_ae.training.checkpoints import Checkpoints
 from keras_ae.training.optimizer import optimizer, schedule_callback
+from keras_ae.training.workers import Workers
 
 FIGURE_IMAGES = 10
 FIGURE_SAMPLES = 50
@@ -38,9 +39,14 @@ def build(recipe: Recipe, image_shape: Sequence[int] = IMAGE_SHAPE) -> models.Au
         ) from error
 
 
-def prepare(recipe: Recipe, images: np.ndarray) -> tuple[models.Autoencoder, data.ShuffledBatches]:
-    """Returns what `fit` needs: the compiled model, and batches of `images`, which are uint8."""
-    model = build(recipe, images.shape[1:])
+def prepare(
+    recipe: Recipe, images: np.ndarray, workers: Workers | None = None
+) -> tuple[models.Autoencoder, data.ShuffledBatches]:
+    """Returns what `fit` needs: the compiled model, and batches of `images`, which are uint8.
+
+    The `workers` are by default this process with one device.
+    """
+    workers = workers or Workers()
     shuffled = data.ShuffledBatches(
         images,
         recipe.batch_size,
@@ -49,16 +55,19 @@ def prepare(recipe: Recipe, images: np.ndarray) -> tuple[models.Autoencoder, dat
         recipe.any_train_noise,
         recipe.train_shift_std,
     )
-    model.compile(
-        optimizer=optimizer(recipe, shuffled.steps),
-        loss=model.training_loss,
-        # XLA cannot compile a step that several devices share.
-        jit_compile=recipe.jit_compile and model.distribute_strategy.num_replicas_in_sync == 1,
-        # Python sees the model ten times an epoch: often enough for the progress bar.
-        steps_per_execution=max(1, shuffled.steps // 10),
-    )
-    # A checkpoint is of variables that exist.
-    model.optimizer.build(model.trainable_variables)
+    with workers.strategy.scope():
+        model = build(recipe, images.shape[1:])
+        model.compile(
+            optimizer=optimizer(recipe, shuffled.steps),
+            loss=model.training_loss,
+            # XLA cannot compile a step that several devices or processes share.
+            jit_compile=recipe.jit_compile and workers.devices == workers.count == 1,
+            # Python sees the model ten times an epoch: often enough for the progress bar.
+            steps_per_execution=max(1, shuffled.steps // 10),
+        )
+        # A checkpoint is of variables that exist.
+        model.optimizer.build(model.trainable_variables)
+    workers.adapt(model)
     return model, shuffled
 
 
@@ -70,26 +79,28 @@ def fit(
     settings: dict,
     dataset: data.Dataset,
     interrupts: Interrupts,
+    workers: Workers,
     own_callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
     """Trains what `prepare` made from its newest checkpoint, or from the beginning.
 
-    `own_callbacks` are the user's.
+    `own_callbacks` are the user's. All workers call them; the run's own draw and write on the chief
+    only.
     """
     validation = None
-    if len(dataset.validation):
-        validation = data.batches(dataset.validation.images, VALIDATION_BATCH)
-    verbose = int(sys.stdout.isatty())
+    if count := len(dataset.validation):
+        size = VALIDATION_BATCH
+        if workers.devices > 1:  # Equal ones, of which none has less than an image for each.
+            size = -(-count // -(-count // VALIDATION_BATCH))
+        validation = workers.distribute(data.batches(dataset.validation.images, size))
+    verbose = int(sys.stdout.isatty() and workers.is_chief)
     curves = callbacks.LossPlot(settings["plot"] or run.loss_plot)
     schedule = schedule_callback(recipe, "loss" if validation is None else "val_loss")
     stateful = {"curves": curves, **({"schedule": schedule} if schedule else {})}
     checkpoints = Checkpoints(
-        run.checkpoints, model, stateful, shuffled.steps, interrupts, run.fingerprint()
+        run.checkpoints, model, stateful, shuffled.steps, interrupts, run.fingerprint(), workers
     )
-    all_callbacks = [
-        _FiniteLosses(),
-        *([schedule] if schedule else []),
-        shuffled,
+    reports = [
         *_figures(recipe, run, model, dataset),
         curves,
         keras.callbacks.LambdaCallback(
@@ -97,6 +108,12 @@ def fit(
         ),
         *([keras.callbacks.TensorBoard(run.tensorboard)] if settings["tensorboard"] else []),
         *([] if verbose else [_EpochLines()]),
+    ]
+    all_callbacks = [
+        _FiniteLosses(),
+        *([schedule] if schedule else []),
+        shuffled,
+        *(reports if workers.is_chief else []),
         *own_callbacks,
         checkpoints,
     ]
@@ -121,7 +138,7 @@ def fit(
     try:
         for batches, epochs in parts:
             model.fit(
-                batches,
+                workers.distribute(batches),
                 validation_data=validation,
                 initial_epoch=first_epoch,
                 epochs=epochs,
@@ -135,7 +152,9 @@ def fit(
         callback_list.end()
     except _LossNotFinite as error:
         name, value, epoch = error.args
-        step = _first_bad_step(model, shuffled, checkpoints, epoch)
+        step = ""
+        if workers.devices == workers.count == 1:
+            step = _first_bad_step(model, shuffled, checkpoints, epoch)
         raise Diverged(
             f"{name} became {value} in epoch {epoch + 1}{step}: expected a finite number; start "
             "again with `overwrite` and a lower `learning_rate`"
@@ -147,16 +166,15 @@ def _first_bad_step(
 ) -> str:
     # `fit` shows the mean loss every tenth of an epoch. So the steps since the last checkpoint
     # are taken again, one at a time.
-    if model.distribute_strategy.num_replicas_in_sync == 1:
-        first_epoch, first_step = checkpoints.restore()
-        for epoch in range(first_epoch, bad_epoch + 1):
-            shuffled.on_epoch_begin(epoch)
-            batches = shuffled.dataset.skip(first_step)
-            for step, (inputs, targets) in enumerate(batches, start=first_step + 1):
-                loss = model.train_on_batch(inputs, targets, return_dict=True)["loss"]
-                if not np.isfinite(loss):
-                    return f" at step {step}" if epoch == bad_epoch else ""
-            first_step = 0
+    first_epoch, first_step = checkpoints.restore()
+    for epoch in range(first_epoch, bad_epoch + 1):
+        shuffled.on_epoch_begin(epoch)
+        batches = shuffled.dataset.skip(first_step)
+        for step, (inputs, targets) in enumerate(batches, start=first_step + 1):
+            loss = model.train_on_batch(inputs, targets, return_dict=True)["loss"]
+            if not np.isfinite(loss):
+                return f" at step {step}" if epoch == bad_epoch else ""
+        first_step = 0
     return ""
 
 

@@ -3,8 +3,10 @@
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import platform
 import re
@@ -24,6 +26,7 @@ from keras_ae.runs import Run, owner_of
 from keras_ae.summary import summarize
 from keras_ae.training import devices
 from keras_ae.training.fit import fit, prepare
+from keras_ae.training.workers import Workers
 
 RESUME_HINT = "resume it with keras_ae.training.run.resume"
 
@@ -54,7 +57,8 @@ def train(
         plot: File of the loss curves; by default one in the run directory.
         tensorboard: Whether to write logs for TensorBoard to the run directory.
         device: `auto`, `cpu` or `gpu`.
-        strategy: `single`, or `mirrored` to split each batch over all devices of that kind.
+        strategy: `single`, `mirrored` to split each batch over all devices of that kind, or
+            `multiworker` to split it over the processes in TF_CONFIG, which all call this.
         with_exports: Whether to export the model, too; `export.export_run` does it later.
         resume_hint: How to resume, for the message of an interrupted run.
         callbacks: Further callbacks, see `keras_ae.train`.
@@ -71,7 +75,6 @@ def train(
         RunFailed: If the loss stopped being a number, or the disk is full. What was saved stays.
         Interrupted: If SIGINT or SIGTERM came; `resume` continues.
     """
-    run.check_free(overwrite)
     _check_callbacks(callbacks)
     settings = {
         **{
@@ -88,8 +91,9 @@ def train(
     if images is not None:
         recipe = recipe.override(dataset=None)
     check_source(recipe.dataset, settings)
+    check = functools.partial(run.check_free, overwrite)
     begin = functools.partial(run.begin, overwrite=overwrite)
-    return _train(recipe, run, settings, begin, with_exports, resume_hint, callbacks)
+    return _train(recipe, run, settings, check, begin, with_exports, resume_hint, callbacks)
 
 
 def resume(
@@ -107,16 +111,17 @@ def resume(
     Raises:
         BadRequest: If there is no unfinished run, or the dataset or all checkpoints are damaged.
     """
-    run.check_resumable()
     _check_callbacks(callbacks)
     recipe, settings = run.read_recipe(), run.read_settings(images)
-    return _train(recipe, run, settings, run.check_same, with_exports, resume_hint, callbacks)
+    check, begin = run.check_resumable, run.check_same
+    return _train(recipe, run, settings, check, begin, with_exports, resume_hint, callbacks)
 
 
 def _train(
     recipe: Recipe,
     run: Run,
     settings: dict,
+    check: Callable[[], None],
     begin: Callable[[dict], None],
     with_exports: bool,
     resume_hint: str,
@@ -124,36 +129,105 @@ def _train(
 ) -> dict[str, dict]:
     devices.use_device(settings["device"])
     devices.use_threads(recipe)
-    distribution = devices.distribution(settings["strategy"])
-    _check_plot(settings["plot"], run)
-    if settings["tensorboard"] and importlib.util.find_spec("tensorboard") is None:
-        raise BadRequest(
-            "`tensorboard`: expected the package tensorboard, received none: "
-            'pip install ".[tensorboard]"'
-        )
-    with refusing("a directory of archives", str(settings["archives"])):
-        nearest(settings["archives"] or "")
-    dataset = data.load_for(recipe, settings)
-    devices.check_even(recipe.batch_size, len(dataset.train), distribution.num_replicas_in_sync)
-    with distribution.scope():
-        model, shuffled = prepare(recipe, dataset.train.images)
+    workers = devices.join(settings["strategy"])
+    with workers.losing_none(BadRequest, "nothing was begun: start all of them again"):
+        with workers.together():
+            if workers.is_chief:
+                check()
+            _check_plot(settings["plot"], run)
+            if settings["tensorboard"] and importlib.util.find_spec("tensorboard") is None:
+                raise BadRequest(
+                    "`tensorboard`: expected the package tensorboard, received none: "
+                    'pip install ".[tensorboard]"'
+                )
+            with refusing("a directory of archives", str(settings["archives"])):
+                nearest(settings["archives"] or "")
+            dataset = data.load_for(recipe, settings)
+            devices.check_even(recipe.batch_size, dataset, workers.devices)
+        config = _config(recipe, settings, dataset)
+        _check_alike(workers, run, config)
+        model, shuffled = prepare(recipe, dataset.train.images, workers)
 
     # Overrides may have changed it.
-    recipe = dataclasses.replace(recipe, parameters=model.count_params())
-    with run.locked(), Interrupts(resume_hint) as interrupts, _failing_to_write(resume_hint):
-        begin(_config(recipe, settings, dataset))
-        fit(model, shuffled, recipe, run, settings, dataset, interrupts, callbacks)
+    config["recipe"]["parameters"] = model.count_params()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(workers.losing_none(RunFailed, f"when all are back, {resume_hint}"))
+        with workers.together():
+            if workers.is_chief:
+                stack.enter_context(run.locked())
+        interrupts = stack.enter_context(Interrupts(resume_hint))
+        stack.enter_context(_failing_to_write(resume_hint))
+        with workers.together():
+            if workers.is_chief:
+                begin(config)
+        fit(model, shuffled, recipe, run, settings, dataset, interrupts, workers, callbacks)
+        summary = None
+        with workers.together():  # The others wait, so that all end alike.
+            if workers.is_chief:
+                summary = _finish(run, model, dataset, interrupts, workers, with_exports)
+        return workers.exchange(summary)[0]
+
+
+def _finish(
+    run: Run,
+    model: keras.Model,
+    dataset: data.Dataset,
+    interrupts: Interrupts,
+    workers: Workers,
+    with_exports: bool,
+) -> dict[str, dict]:
+    """Writes what a trained model leaves, and returns its summary."""
+    interrupts.check()
+    with replacing(run.model) as draft:
+        model.save(draft)
+    interrupts.check()
+    if with_exports:
+        export.export_run(run, dataset)
         interrupts.check()
-        with replacing(run.model) as draft:
-            model.save(draft)
-        interrupts.check()
-        if with_exports:
-            export.export_run(run, dataset)
-            interrupts.check()
-        summary = summarize(model, dataset)
-        write_json(run.metrics, summary)
-        remove(run.checkpoints)
+    if workers.devices > 1 or workers.count > 1:
+        # From here on without the others.
+        model = keras.models.load_model(run.model)
+    summary = summarize(model, dataset)
+    write_json(run.metrics, summary)
+    remove(run.checkpoints)
     return summary
+
+
+def _check_alike(workers: Workers, run: Run, config: dict) -> None:
+    """Checks that all workers were asked for the same, and share the directory of the run."""
+    if workers.count == 1:
+        return
+    asked = [config["recipe"], config["dataset"]["checksum"], config["versions"], workers.devices]
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    digests = workers.exchange(digest)
+    with refusing("a directory that can be written", run.directory):
+        # Named like a draft of the lock, which the next command clears up.
+        name = workers.exchange(f".{os.getpid()}-{run.lock.name}")[0]
+        token = nearest(run.directory) / name
+        if workers.is_chief:
+            token.touch()
+        workers.exchange(None)
+        sees = workers.exchange(token.exists())
+        if workers.is_chief:
+            token.unlink()
+    for index in range(workers.count):
+        if digests[index] != digests[0]:
+            raise BadRequest(
+                "expected the same command, images and packages on all workers, received others "
+                f"on worker {index} than on worker 0"
+            )
+        if not sees[index]:
+            raise BadRequest(
+                "expected a run directory on a disk that all workers share, received "
+                f"{run.directory}, which worker {index} does not share with worker 0"
+            )
+    if not workers.is_chief:
+        share = config["recipe"]["batch_size"] * workers.local_devices // workers.devices
+        print(
+            f"worker {workers.index} of {workers.count}: {share} of "
+            f"{config['recipe']['batch_size']} images in a step; worker 0 reports",
+            flush=True,
+        )
 
 
 @contextlib.contextmanager
