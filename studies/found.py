@@ -114,10 +114,14 @@ def of_model(study: Study, measurement: Mapping) -> dict[Quantity, float]:
 
 
 def of_references(measurement: Mapping) -> dict[Reference, dict[Quantity, float]]:
-    """Returns the numbers of the references in one measurement."""
-    latent_dim = measurement["recipe"]["arguments"]["latent_dim"]
+    """Returns the numbers of the references in one measurement.
+
+    A model whose latents are a map has about as many as an image has pixels: PCA with so many
+    components changes nothing, and is left out.
+    """
+    latent_dim = measurement["recipe"]["arguments"].get("latent_dim")
     return {
         Reference(name, latent_dim if has_dimension(name) else None): by_quantity(numbers)
         for name, numbers in measurement["numbers"].items()
-        if name != MODEL
+        if name != MODEL and (latent_dim is not None or not has_dimension(name))
     }

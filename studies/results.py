@@ -88,9 +88,8 @@ def _counts(verdicts: Iterable[Verdict]) -> str:
         NOT_YET: ("is not yet measured", "are not yet measured"),
     }
     kinds = Counter(verdict.kind for verdict in verdicts)
-    return ", ".join(
-        f"{count} {one_and_more[kind][count > 1]}" for kind, count in kinds.most_common()
-    )
+    counts = (f"{count} {one_and_more[kind][count > 1]}" for kind, count in kinds.most_common())
+    return ", ".join(counts) or "none"
 
 
 def _studies(verdicts: dict[str, Verdict]) -> str:
@@ -135,6 +134,8 @@ def _introduction(study: Study, files: StudyFiles) -> str:
 
 
 def _claims(study: Study, found: Found, verdicts: dict[str, Verdict]) -> str:
+    if not study.claims:
+        return "The sources claim nothing that this study decides about."
     parts = [NOTION]
     for claim in study.claims:
         verdict = str(verdicts[claim.name])

@@ -86,9 +86,9 @@ class Variant:
     parts: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=lambda: {"": {}})
 
     @property
-    def latent_dim(self) -> int:
-        """Numbers that an image is encoded into."""
-        return self.recipe.arguments["latent_dim"]
+    def latent_dim(self) -> int | None:
+        """Numbers that an image is encoded into, unless the shape of the image decides."""
+        return self.recipe.arguments.get("latent_dim")
 
     def runs(self, seed: int) -> list[PlannedRun]:
         """Returns the runs with this seed, one for each part."""
@@ -264,7 +264,7 @@ class Study:
         if isinstance(row, str):
             check_known("variant", row, self.names)
         elif row.latent_dim is not None:
-            dimensions = sorted({variant.latent_dim for variant in self.variants})
+            dimensions = sorted({variant.latent_dim for variant in self.variants} - {None})
             if row.latent_dim not in dimensions:
                 raise BadRequest(
                     f"unknown row of {self.name}: expected PCA with a latent dimension among "
