@@ -34,6 +34,10 @@ def _parser() -> program.Parser:
     train.add_argument(
         "--keep-runs", action="store_true", help="keep the run directories when they are measured"
     )
+    train.add_argument(
+        "--again", nargs="+", metavar="VARIANT",
+        help="train these variants anew with the first seed, to compare processors",
+    )  # fmt: skip
     places = train.add_mutually_exclusive_group()
     places.add_argument(
         "--workers", type=int, default=1, metavar="N", help="runs at once on this machine"
@@ -48,10 +52,14 @@ def _parser() -> program.Parser:
     return parser
 
 
-def _train(name: str, keep_runs: bool, workers: int, scheduler: str | None) -> None:
+def _train(
+    name: str, again: list[str] | None, keep_runs: bool, workers: int, scheduler: str | None
+) -> None:
     study = catalogue.get(name)
     # Workers of a cluster may have been started elsewhere.
-    files = StudyFiles(study.name, ROOT.absolute() if scheduler else ROOT)
+    files = StudyFiles(study.name, ROOT.absolute() if scheduler else ROOT, again=bool(again))
+    if again:
+        study = study.only(again)
     check_writable(files.directory)
     if study.missing(files.read()):
         clean_commit()
@@ -79,7 +87,8 @@ def _report(name: str) -> None:
     from keras_ae import figures
     from studies.figures import draw
 
-    write_text(files.table, tables.markdown(study, measurements))
+    again = StudyFiles(study.name, again=True).read()
+    write_text(files.table, tables.markdown(study, measurements, again))
     write_text(files.rows, tables.rows_csv(study, measurements))
     figures.save(draw(study, measurements), files.figure)
     if missing := tables.missing_by_variant(study, measurements):

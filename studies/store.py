@@ -22,17 +22,18 @@ class StudyFiles:
     Args:
         name: Name of the study.
         root: Folder of all studies.
+        again: Whether it is about runs that were measured elsewhere, and are measured again here.
     """
 
-    def __init__(self, name: str, root: str | Path = ROOT):
+    def __init__(self, name: str, root: str | Path = ROOT, again: bool = False):
         self.directory = Path(root) / name.replace("-", "_")
-        self.measurements = self.directory / "measurements.json"
+        self.measurements = self.directory / ("again.json" if again else "measurements.json")
         self.table = self.directory / "table.md"
         self.rows = self.directory / "table.csv"
         self.figure = self.directory / f"figure{FIGURE_SUFFIX}"
         self.page = self.directory / "README.md"
         # These are there while the study is not finished.
-        self.runs = self.directory / "runs"
+        self.runs = self.directory / ("runs_again" if again else "runs")
         self.lock = self.runs / "measurements.lock"
 
     def run(self, name: str) -> Run:

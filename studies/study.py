@@ -7,7 +7,7 @@ what is measured of it becomes rows of tables, panels of a figure, and verdicts 
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from keras_ae.errors import BadRequest, check_known
@@ -288,6 +288,23 @@ class Study:
         return run.recipe.seed == self.seeds[0] and any(
             isinstance(panel, Images) and run.variant in (panel.variants or self.names)
             for panel in self.panels
+        )
+
+    def only(self, variants: Collection[str]) -> "Study":
+        """Returns the study of some variants with the first seed, without what is shown of it.
+
+        Raises:
+            BadRequest: If there is no such variant.
+        """
+        for name in variants:
+            check_known("variant", name, self.names)
+        return dataclasses.replace(
+            self,
+            variants=tuple(variant for variant in self.variants if variant.name in variants),
+            seeds=self.seeds[:1],
+            tables=(),
+            panels=(),
+            claims=(),
         )
 
     def missing(self, measurements: Mapping[str, dict]) -> list[PlannedRun]:

@@ -24,8 +24,10 @@ def spread(numbers: Sequence[float]) -> str:
     return f"{mean:.{decimals}f} ± {deviation:.{decimals}f}"
 
 
-def markdown(study: Study, measurements: Mapping[str, dict]) -> str:
-    """Returns `table.md`."""
+def markdown(
+    study: Study, measurements: Mapping[str, dict], again: Mapping[str, dict] | None = None
+) -> str:
+    """Returns `table.md`, with the runs that were measured `again` on another processor."""
     measured = {
         run.name: measurements[run.name] for run in study.runs if run.is_measured(measurements)
     }
@@ -51,6 +53,8 @@ def markdown(study: Study, measurements: Mapping[str, dict]) -> str:
     found = Found(study, measurements)
     for table in study.tables:
         parts += [table.caption, _table(found, table)]
+    if again:
+        parts += _again(study, measurements, again)
     if commits:
         parts.append(f"Trained by commit {', '.join(f'`{commit}`' for commit in commits)}.")
     return "\n\n".join(parts) + "\n"
@@ -77,6 +81,24 @@ def _table(found: Found, table: Table) -> str:
             ]
             rows.append([reference.words, "", *cells])
     return markdown_table(["", "seeds", *(quantity.heading for quantity in table.columns)], rows)
+
+
+def _again(study: Study, measurements: Mapping[str, dict], again: Mapping[str, dict]) -> list[str]:
+    """Returns what some variants have with the first seed: in the tables above, and again."""
+    some = study.only({str(measurement["variant"]) for measurement in again.values()})
+    before, after = Found(some, measurements), Found(some, again)
+    columns = study.tables[0].columns
+    processors = sorted({measurement["processor"] for measurement in again.values()})
+    rows = []
+    for name in some.names:
+        for words, found in ((f"`{name}`, above", before), ("reproduced", after)):
+            values = [found.values(name, quantity) for quantity in columns]
+            rows.append([words, *(f"{one[0]:.5g}" if one else "" for one in values)])
+    caption = (
+        f"Reproduced on another processor, {' and '.join(processors)}: the first seed of some "
+        "variants, trained and measured anew with the same command."
+    )
+    return [caption, markdown_table(["", *(quantity.heading for quantity in columns)], rows)]
 
 
 def rows_csv(study: Study, measurements: Mapping[str, dict]) -> str:

@@ -394,6 +394,25 @@ def test_table_has_mean_and_spread_of_the_seeds_and_all_rows(finished):
     assert [float(row["mse"]) for row in rows[::2][:2]] == numbers
 
 
+def test_a_run_measured_again_stands_beside_the_first(finished, tmp_path):
+    study, files = finished
+    some = study.only(["dense-5"])
+    assert [run.name for run in some.runs] == ["dense-5-seed-0"]
+    again = StudyFiles("tiny", tmp_path, again=True)
+    series.train(some, again)
+    assert not again.runs.exists()
+    text = tables.markdown(study, files.read(), again.read())
+    *_, first, second = (line for line in text.splitlines() if line.startswith("|"))
+    error = files.read()["dense-5-seed-0"]["numbers"]["model"]["mse"][""]
+    assert first.startswith(f"| `dense-5`, above | {error:.5g} |")
+    # On the same processor.
+    assert second.split("|")[2:] == first.split("|")[2:]
+    (measurement,) = again.read().values()
+    assert measurement["processor"] in text
+    with pytest.raises(BadRequest, match="'dense-6'"):
+        study.only(["dense-6"])
+
+
 @pytest.mark.parametrize(
     ("numbers", "expected"),
     [
