@@ -2,6 +2,7 @@
 
 import dataclasses
 import zipfile
+import zlib
 from pathlib import Path
 
 import keras
@@ -53,8 +54,12 @@ def load(name: str | Path) -> Autoencoder:
 def load_run(run: Run) -> Autoencoder:
     """Loads the model of a run, see `load`, and checks that it is the one of `config.json`."""
     try:
+        with zipfile.ZipFile(run.model) as archive:
+            # From Python 3.13 on reading weights checks no sums.
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(f"bad checksum of {damaged}")
         model = keras.saving.load_model(run.model, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
         # Keras prints the whole configuration, and then what was wrong with it.
         reason = " ".join(str(error).split("Exception encountered: ")[-1].split())[:300]
         raise BadRequest(f"expected a model that loads, received {run.model}: {reason}") from error

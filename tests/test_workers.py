@@ -141,6 +141,11 @@ def test_stopped_killed_and_resumed(trained, tmp_path):
     )
 
 
+def test_resumes_with_one_worker(trained):
+    directory, _ = trained
+    assert workers.stop_and_resume(directory, "dense", (1,)) == []
+
+
 def test_a_directory_of_its_own_is_refused(tmp_path):
     places = [tmp_path / "one", tmp_path / "other"]
     for place in places:

@@ -216,7 +216,8 @@ class Several(Workers):
             function = make(step_with_row)
 
             def run(iterator):
-                row = function(iterator)
+                # Keras takes no mean where there is but one worker.
+                row = tf.reshape(function(iterator), [-1])
                 self._agreed = row[len(names) :]
                 return dict(zip(names, tf.unstack(row[: len(names)]), strict=True))
 
