@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import tensorflow as tf
-from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
 from tensorflow.python.eager import context
 
 from keras_ae.cluster import Cluster
@@ -162,10 +161,9 @@ class Several(Workers):
 
     def __init__(self, cluster: Cluster):
         addresses = cluster.addresses
-        jobs = [
-            coordination_config_pb2.CoordinatedJob(name=job, num_tasks=len(of_job))
-            for job, of_job in cluster.jobs.items()
-        ]
+        jobs = tf.compat.v1.ConfigProto().experimental.coordination_config.coordinated_job_list
+        for job, of_job in cluster.jobs.items():
+            jobs.add(name=job, num_tasks=len(of_job))
         leader = "chief" if cluster.jobs.get("chief") else "worker"
         # As the strategy would do it, with limits of time.
         context.context().configure_coordination_service(
