@@ -26,8 +26,8 @@ PICTURES = 2_000
 # Epochs by set and recipe: as many as the five minutes bear, or fewer where more do not help.
 EPOCHS = {
     "8x8 grey": {"dense": 200, "conv": 100, "lstm": 100, "vae-baseline": 200},
-    "32x32 colour": {"dense": 150, "conv": 15, "lstm": 15, "vae-baseline": 30},
-    "45x60 grey": {"dense": 100, "conv": 15, "lstm": 15, "vae-baseline": 20},
+    "32x32 colour": {"dense": 60, "conv": 15, "lstm": 15, "vae-baseline": 30},
+    "45x60 grey": {"dense": 60, "conv": 15, "lstm": 15, "vae-baseline": 20},
     "2,000 PNGs": {"dense": 100, "conv": 40, "lstm": 60, "vae-baseline": 100},
 }
 # The recipes' own rates are for the many steps of 55,000 images.
