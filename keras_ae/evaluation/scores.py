@@ -247,7 +247,16 @@ QUICK_SCORES: dict[str, Score] = {
 }
 # For any autoencoder, by name.
 SCORES: dict[str, Score] = {
-    score.__name__: score for score in (model_score, pca_error, rapp_sap, rapp_nap)
+    score.__name__: score
+    for score in (
+        model_score,
+        pca_error,
+        rapp_sap,
+        rapp_nap,
+        blurred_angle,
+        detail_angle,
+        angle_and_error,
+    )
 } | QUICK_SCORES
 # For models that have a posterior.
 VARIATIONAL_SCORES: dict[str, Score] = {"reconstruction_probability": reconstruction_probability}
