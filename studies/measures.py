@@ -18,7 +18,7 @@ from keras_ae.evaluation import classifier, scores
 from keras_ae.evaluation.context import Context
 from keras_ae.evaluation.stages import denoise, elbo, generate, history, latent, reconstruct
 from keras_ae.training.fit import build
-from studies.vocabulary import ANOMALY_SCORES, MODEL, OUTLIERS, Numbers
+from studies.vocabulary import ANGLE_SCORES, ANOMALY_SCORES, MODEL, OUTLIERS, Numbers
 
 SAMPLES_KEPT = 20
 PATHS = 1000
@@ -235,13 +235,22 @@ def outliers(context: Context) -> Numbers:
 
 def anomaly(context: Context) -> Numbers:
     """AUROC of every score for the classes that the model was not trained on, by split."""
+    return _anomaly(context, ANOMALY_SCORES)
+
+
+def angles(context: Context) -> Numbers:
+    """As `anomaly`, of `ANGLE_SCORES`."""
+    return _anomaly(context, ANGLE_SCORES)
+
+
+def _anomaly(context: Context, names: Sequence[str]) -> Numbers:
     whole = data.load(context.recipe.dataset)
     splits = {"anomaly_auroc": whole.test, "validation_anomaly_auroc": whole.validation}
     # Both at once: most of the cost of some scores is to learn what is normal.
     images = data.to_float(np.concatenate([split.images for split in splits.values()]))
     applicable = scores.SCORES | (scores.VARIATIONAL_SCORES if context.is_variational else {})
     found: Numbers = {MODEL: {measure: {} for measure in splits}}
-    for name in ANOMALY_SCORES:
+    for name in names:
         if name not in applicable:
             continue
         values = applicable[name](context.model, context.train_images, images)
@@ -384,6 +393,7 @@ MEASURES: dict[str, Callable[[Context], Numbers]] = {
         interpolation,
         outliers,
         anomaly,
+        angles,
         misread,
         pretraining,
         linearity,

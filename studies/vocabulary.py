@@ -31,7 +31,12 @@ ANOMALY_SCORES = (
     "pixel_angle",
     "latent_angle",
     "hidden_angle",
+    "blurred_angle",
+    "detail_angle",
+    "angle_and_error",
 )
+# Those that one digit is told from the others by best, with and without a model.
+ANGLE_SCORES = ("model_score", "blurred_angle", "pixel_angle", "detail_angle", "angle_and_error")
 
 
 def _by_split(heading: str) -> dict[str, str]:

@@ -20,9 +20,16 @@ from keras_ae.training.run import train
 from studies import measures
 from studies.catalogue import STUDIES
 from studies.found import LEVEL
-from studies.vocabulary import ANOMALY_SCORES, MODEL, Quantity, by_quantity, check_numbers
+from studies.vocabulary import (
+    ANGLE_SCORES,
+    ANOMALY_SCORES,
+    MODEL,
+    Quantity,
+    by_quantity,
+    check_numbers,
+)
 
-NEEDS_CLASSES = {"anomaly"}
+NEEDS_CLASSES = {"anomaly", "angles"}
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +139,8 @@ def test_anomalies_are_the_classes_that_were_not_trained_on(dataset, tmp_path):
     train(recipe, run, with_exports=False)
     context = open_run(run, Options())
     assert set(context.dataset.train.labels) == {1}
-    numbers = measures.anomaly(context)[MODEL]
+    numbers = measures.angles(context)[MODEL]
+    assert set(numbers["anomaly_auroc"]) == set(ANGLE_SCORES)
     for prefix, split in (("", dataset.test), ("validation_", dataset.validation)):
         errors = context.model.score(data.to_float(split.images))
         unseen = split.labels != 1

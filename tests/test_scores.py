@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import scipy.ndimage
 import scipy.spatial
 from sklearn.metrics import roc_auc_score
 
@@ -107,6 +108,37 @@ def test_pixel_angle_is_over_principal_components_and_not_over_ink(digits):
     np.testing.assert_allclose(values, expected, rtol=0.01)
     fainter = scores.pixel_angle(MODELS["dense"](), digits[:200], 0.3 * digits[200:])
     np.testing.assert_allclose(fainter, values, rtol=1e-3)
+
+
+def _blurred(digits):
+    # One image at a time; neither across images nor across channels.
+    return np.stack([scipy.ndimage.gaussian_filter(image[..., 0], 1) for image in digits])
+
+
+def test_blurred_angle_is_to_the_nearest_by_cosine(digits):
+    rows = _directions(_blurred(digits))
+    expected = np.sqrt(2 - 2 * (rows[200:] @ rows[:200].T).max(axis=1))
+    values = scores.blurred_angle(MODELS["dense"](), digits[:200], digits[200:])
+    np.testing.assert_allclose(values, expected, rtol=1e-3)
+
+
+def test_error_counts_by_how_unusual_it_is_and_detail_by_its_power(digits):
+    model = models.DenseAutoencoder(4, (16,))
+    normal, images = digits[:200], digits[200:]
+    detail = np.square(images[..., 0] - _blurred(images)).sum(axis=(1, 2))
+    angle = scores.pixel_angle(model, normal, images)
+    without = scores.detail_angle(model, normal, images)
+    np.testing.assert_allclose(without, angle / np.power(detail, 0.4), rtol=1e-4)
+    usual, errors = (
+        np.log(np.mean((some - model.reconstruct(some)) ** 2, axis=(1, 2, 3)))
+        for some in (normal, images)
+    )
+    unusual = abs(errors - np.median(usual)) / usual.std()
+    values = scores.angle_and_error(model, normal, images)
+    np.testing.assert_allclose(values, without * np.exp(0.05 * unusual), rtol=1e-4)
+    # Simple images and difficult ones: the error is unusual either way.
+    assert unusual.max() > 2
+    assert errors.argmin() in np.argsort(unusual)[-20:]
 
 
 def test_hidden_angle_is_over_the_layers_that_have_weights(digits):

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from scipy.linalg import solve_triangular
+from scipy.ndimage import gaussian_filter
 from sklearn import decomposition
 from sklearn.covariance import shrunk_covariance
 from sklearn.neighbors import NearestNeighbors
@@ -27,6 +28,7 @@ SHRINKAGE = 0.01
 # Of the scores by angle. Chosen on the validation images, see benchmarks/tuning.md.
 NEIGHBOURS = 5
 COMPONENTS = 32
+DETAIL_POWER, ERROR_WEIGHT = 0.4, 0.05
 POSTERIOR_SAMPLES = 16
 
 Score = Callable[[Autoencoder, np.ndarray, np.ndarray], np.ndarray]
@@ -57,6 +59,44 @@ def relative_error(model: Autoencoder, normal: np.ndarray, images: np.ndarray) -
 def pixel_angle(model: Autoencoder, normal: np.ndarray, images: np.ndarray) -> np.ndarray:
     """As `hidden_angle`, over the pixels, without the model: another reference."""
     return _angle(lambda some: [some.reshape(len(some), -1)], normal, images)
+
+
+def blurred_angle(model: Autoencoder, normal: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Distance from the nearest normal image, without the model: another reference.
+
+    Both are blurred by a pixel and scaled to length one, so that the nearest has the largest
+    cosine. No component is dropped.
+    """
+    neighbours = NearestNeighbors(n_neighbors=1, algorithm="brute")
+    fitted = neighbours.fit(_unit(_blurred(normal)))
+    return fitted.kneighbors(_unit(_blurred(images)))[0][:, 0]
+
+
+def detail_angle(model: Autoencoder, normal: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """`pixel_angle / detail^0.4`, without the model: another reference.
+
+    Detail is the sum of squares of what a blur by a pixel takes from the image. The more of it an
+    image has, the farther it is from everything, normal or not.
+    """
+    detail = np.square(images - _blurred(images)).sum(axis=(1, 2, 3))
+    return pixel_angle(model, normal, images) / np.maximum(detail, 1e-6) ** DETAIL_POWER
+
+
+def angle_and_error(model: Autoencoder, normal: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """`detail_angle * exp(0.05 |log error - median| / deviation)`.
+
+    Error is the squared error of the reconstruction; median and standard deviation of its logarithm
+    are those of normal images (the first 10,000 of them). An error that is unusually low says as
+    much as a high one: an image may be simpler than all normal ones. It is a test of typicality:
+    Nalisnick et al., 2019, https://arxiv.org/abs/1906.02994.
+    """
+
+    def log_error(some: np.ndarray) -> np.ndarray:
+        return np.log(np.maximum(metrics.mean_squared_error(some, model.reconstruct(some)), 1e-12))
+
+    usual = log_error(normal[:FIT_IMAGES])
+    unusual = np.abs(log_error(images) - np.median(usual)) / max(np.std(usual), 1e-12)
+    return detail_angle(model, normal, images) * np.exp(ERROR_WEIGHT * unusual)
 
 
 def latent_angle(model: Autoencoder, normal: np.ndarray, images: np.ndarray) -> np.ndarray:
@@ -168,11 +208,7 @@ def _angle(
     """
 
     def directions(some: np.ndarray) -> np.ndarray:
-        scaled = [
-            rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-            for rows in layers(some)
-        ]
-        return np.concatenate(scaled, axis=1)
+        return np.concatenate([_unit(rows) for rows in layers(some)], axis=1)
 
     some = directions(normal[:FIT_IMAGES])
     # Activations are too many for `references.PCA`, which computes all components.
@@ -184,6 +220,16 @@ def _angle(
 
     neighbours = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(normal)), algorithm="brute")
     return neighbours.fit(project(normal)).kneighbors(project(images))[0].mean(axis=1)
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    """Returns `rows` `[n, ...]` as `[n, units]`, each scaled to length one."""
+    flat = rows.reshape(len(rows), -1)
+    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
+
+
+def _blurred(images: np.ndarray) -> np.ndarray:
+    return gaussian_filter(images, 1.0, axes=(1, 2))
 
 
 def _mahalanobis(normal: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -201,7 +247,16 @@ QUICK_SCORES: dict[str, Score] = {
 }
 # For any autoencoder, by name.
 SCORES: dict[str, Score] = {
-    score.__name__: score for score in (model_score, pca_error, rapp_sap, rapp_nap)
+    score.__name__: score
+    for score in (
+        model_score,
+        pca_error,
+        rapp_sap,
+        rapp_nap,
+        blurred_angle,
+        detail_angle,
+        angle_and_error,
+    )
 } | QUICK_SCORES
 # For models that have a posterior.
 VARIATIONAL_SCORES: dict[str, Score] = {"reconstruction_probability": reconstruction_probability}
