@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -156,11 +156,13 @@ def _setup(family: str, directory: str) -> dict:
     }
 
 
-def _measure(family: str, seconds: float, rounds: int) -> list[dict]:
+def _measure(
+    family: str, seconds: float, rounds: int, contenders: Iterable[str] = CONTENDERS
+) -> list[dict]:
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
         setup = measuring.elsewhere(_setup, family, str(Path(directory) / "model"))
-        workers = stack.enter_context(measuring.workers(_serve, CONTENDERS, setup))
+        workers = stack.enter_context(measuring.workers(_serve, contenders, setup))
         rows = []
         for batch, operation in itertools.product(BATCHES, OPERATIONS):
             times = {name: [] for name in workers}

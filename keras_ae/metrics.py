@@ -27,6 +27,7 @@ def _in_parts(measure: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
     return measured
 
 
+@_in_parts
 def mean_squared_error(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
     """Returns the mean squared error per pixel of each image, float64 `[n]`.
 

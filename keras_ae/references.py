@@ -123,9 +123,11 @@ class AffineFilter:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Removes the noise from `images`, `[n, ...]`."""
-        flat = images.reshape(len(images), -1)
-        cleaned = (flat - self.noisy_mean) @ self.weights + self.mean
-        return cleaned.clip(0, 1).reshape(images.shape)
+        cleaned = [
+            ((some - self.noisy_mean) @ self.weights + self.mean).clip(0, 1)
+            for some in _blocks(images.reshape(len(images), -1))
+        ]
+        return np.concatenate(cleaned).reshape(images.shape)
 
 
 def _blocks(images: np.ndarray) -> list[np.ndarray]:
