@@ -3,7 +3,8 @@
 SciPy, scikit-learn and TensorFlow are imported where they are used, so that training does without.
 """
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -11,9 +12,22 @@ import numpy as np
 EPSILON = 1e-7
 # Pixels on a side of the window of the structural similarity, where the images have them.
 SSIM_WINDOW = 11
-_SSIM_IMAGES = 1000
+_PART = 1000
 
 
+def _in_parts(measure: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """Calls a measure of single images for some of them after the other: it keeps many copies."""
+
+    @functools.wraps(measure)
+    def measured(*arrays: np.ndarray) -> np.ndarray:
+        starts = range(0, len(arrays[0]) or 1, _PART)
+        parts = [measure(*(array[start : start + _PART] for array in arrays)) for start in starts]
+        return np.concatenate(parts)
+
+    return measured
+
+
+@_in_parts
 def mean_squared_error(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
     """Returns the mean squared error per pixel of each image, float64 `[n]`.
 
@@ -37,6 +51,7 @@ def peak_signal_to_noise_ratio(squared_errors: np.ndarray) -> np.ndarray:
     return -10 * np.log10(np.maximum(squared_errors, 1e-10))
 
 
+@_in_parts
 def structural_similarity(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
     """Returns the structural similarity (SSIM) of each pair of images, float32 `[n]`, at most 1.
 
@@ -52,20 +67,10 @@ def structural_similarity(images: np.ndarray, reconstructions: np.ndarray) -> np
     import tensorflow as tf
 
     window = min(SSIM_WINDOW, (min(images.shape[1:3]) - 1) // 2 * 2 + 1)
-    # In parts, since it keeps a dozen arrays of the size of the images.
-    starts = range(0, len(images), _SSIM_IMAGES)
-    return np.concatenate(
-        [
-            tf.image.ssim(
-                *(some[start : start + _SSIM_IMAGES] for some in (images, reconstructions)),
-                max_val=1.0,
-                filter_size=window,
-            )
-            for start in starts
-        ]
-    )
+    return tf.image.ssim(images, reconstructions, max_val=1.0, filter_size=window).numpy()
 
 
+@_in_parts
 def bernoulli_cross_entropy(images: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Returns the binary cross-entropy of each image, summed over pixels, float64 `[n]` in nats.
 
@@ -84,6 +89,7 @@ def bernoulli_cross_entropy(images: np.ndarray, probabilities: np.ndarray) -> np
     return -np.sum(xlogy(targets, predicted) + xlog1py(1 - targets, -predicted), axis=1)
 
 
+@_in_parts
 def bernoulli_entropy(images: np.ndarray) -> np.ndarray:
     """Returns the smallest cross-entropy that each image allows, float64 `[n]` in nats.
 

@@ -416,6 +416,18 @@ def test_prepared_files_that_are_another_dataset_are_refused(arrays_file, monkey
         data.load()
 
 
+@pytest.mark.parametrize("shape", [(28, 28, 1), (9, 13, 3)])
+def test_images_are_encoded_without_loss_as_tfds_does(shape, dataset):
+    pixels = dataset.test.images.ravel()
+    start = np.flatnonzero(pixels)[0]
+    image = pixels[start : start + np.prod(shape)].reshape(shape)
+    encoded = data.tfds._encoded(shape, lambda image: pytest.fail("TFDS encodes it"), image)
+    np.testing.assert_array_equal(tf.io.decode_image(encoded), image)
+    # Whatever else there may be is for TFDS to encode or to refuse.
+    for other in ("a/file.png", image[1:], image.astype("float32")):
+        assert data.tfds._encoded(shape, lambda image: image, other) is other
+
+
 def test_what_a_killed_preparation_left_is_removed(fresh_tfds, dataset):
     left = fresh_tfds / "mnist" / "incomplete.7GXK2A_3.0.1"
     other = fresh_tfds / "mnist" / "incomplete.7GXK2A_2.0.0"

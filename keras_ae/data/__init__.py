@@ -224,4 +224,4 @@ def cache_directory(dataset: str | None) -> Path:
 
 def to_float(images: np.ndarray) -> np.ndarray:
     """Returns byte images as float32 in [0, 1]."""
-    return images.astype("float32") / 255
+    return np.divide(images, 255, dtype="float32")

@@ -2,10 +2,13 @@
 
 import contextlib
 import difflib
+import functools
 import logging
 import re
+import struct
 import tempfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +191,8 @@ def _prepare(name: str, builder, archives: Path | None) -> dict[str, Split]:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as unpacked, alone:
             # A builder from before another process prepared the dataset does not know its splits.
             builder = _builder(name)
+            image = builder.info.features["image"]
+            image.encode_example = functools.partial(_encoded, image.shape, image.encode_example)
             config = tfds.download.DownloadConfig(manual_dir=archives, extract_dir=unpacked)
             builder.download_and_prepare(download_config=config)
     except NonMatchingChecksumError as error:
@@ -205,13 +210,39 @@ def _prepare(name: str, builder, archives: Path | None) -> dict[str, Split]:
             f"dataset {builder.name!r} must have a split train, received "
             f"{', '.join(builder.info.splits) or 'none'}"
         )
-    read = builder.as_dataset(split=names, batch_size=-1)
-    images = [one["image"].numpy() for one in read]
-    labels = [
-        one["label"].numpy().astype("int64") if has_labels else np.zeros(len(array), "int64")
-        for one, array in zip(read, images, strict=True)
-    ]
-    return {name: Split(*both) for name, *both in zip(names, images, labels, strict=True)}
+    # What TFDS adds by default (a cache, padding, more threads) takes half as long again.
+    config = tfds.ReadConfig(
+        try_autocache=False, skip_prefetch=True, num_parallel_calls_for_interleave_files=1
+    )
+    features = tfds.decode.PartialDecoding({"image", "label"} if has_labels else {"image"})
+    splits = {}
+    for name in names:
+        read = builder.as_dataset(split=name, decoders=features, read_config=config)
+        whole = read.batch(builder.info.splits[name].num_examples).get_single_element()
+        images = whole["image"].numpy()
+        labels = whole["label"].numpy() if has_labels else np.zeros(len(images))
+        splits[name] = Split(images, labels.astype("int64"))
+    return splits
+
+
+def _encoded(shape: tuple[int, ...], encode: Callable, image) -> bytes:
+    """Returns what `encode` of TFDS does, a PNG file, sooner if `image` is an array.
+
+    TFDS hands arrays to TensorFlow one by one, which is most of the time of preparing MNIST: for
+    each image six times what this takes.
+    """
+    if not isinstance(image, np.ndarray) or (image.shape, image.dtype) != (shape, np.uint8):
+        return encode(image)
+    height, width, channels = shape
+    # Each row begins with the number of its filter: none.
+    rows = np.zeros((height, 1 + width * channels), "uint8")
+    rows[:, 1:] = image.reshape(height, -1)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 0, 0, 0, 0)
+    chunks = {b"IHDR": header, b"IDAT": zlib.compress(rows.tobytes(), 1), b"IEND": b""}
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks.items()
+    )
 
 
 @contextlib.contextmanager

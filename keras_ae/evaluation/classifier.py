@@ -101,7 +101,14 @@ def _train(model: keras.Model, dataset: data.Dataset, epochs: int) -> None:
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=False,
     )
-    trained.fit(images, labels, batch_size=BATCH_SIZE, epochs=epochs, verbose=0)
+    # A sign of life at each sixth of the epochs.
+    tell = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: (
+            (epoch + 1) % (epochs // EPOCHS)
+            or print(f"{(epoch + 1) / epochs:.0%}", end=" ", flush=True)
+        )
+    )
+    trained.fit(images, labels, BATCH_SIZE, epochs, verbose=0, callbacks=[tell])
 
 
 def _checked(model: keras.Model, dataset: data.Dataset) -> Classifier:

@@ -85,9 +85,9 @@ class Context:
         """Latents of `images`, `[n, latent_dim]`."""
         return self.model.encode(self.images)
 
-    @functools.cached_property
+    @property
     def train_images(self) -> np.ndarray:
-        """Training images, float32 `[n, height, width, channels]`."""
+        """Training images, float32 `[n, height, width, channels]`: made anew, since many."""
         return data.to_float(self.dataset.train.images)
 
     @functools.cached_property

@@ -98,7 +98,7 @@ def _shared(dataset: data.Dataset) -> tuple[dict, data.Split, str]:
         )
     digits = dataset.test[: min(DIGITS, max(DIGITS_BYTES // values, 1))]
     arrays = {"images": digits.images, "labels": digits.labels.astype("uint16")}
-    train, units = data.to_float(dataset.train.images), {}
+    train, units = dataset.train.images, {}
     for std in FILTER_STDS if values <= FILTER_VALUES else ():
         fitted = AffineFilter.fit(train, std)
         units[std] = float(np.abs(fitted.weights).max() / np.iinfo("int16").max) or 1.0
@@ -110,7 +110,7 @@ def _shared(dataset: data.Dataset) -> tuple[dict, data.Split, str]:
         "classes": dataset.classes,
         "shape": dataset.image_shape,
         "digits": len(digits),
-        "form": _form(train[:FIT_IMAGES]),
+        "form": _form(data.to_float(train[:FIT_IMAGES])),
         "filters": [{"std": std, "unit": unit} for std, unit in units.items()],
     }
     return facts, digits, _packed(arrays)

@@ -150,7 +150,7 @@ class Autoencoder(keras.Model):
         """
         latents = check_floats(latents, "latents", (self.latent_dim,))
         images = self._in_batches(self.decode_step, latents, batch_size)
-        if np.isnan(images).any():
+        if images.size and np.isnan(images.max()):
             raise ValueError(
                 "`latents` must be small enough for the decoder to compute with them. "
                 f"Received: values from {latents.min():g} to {latents.max():g}"
@@ -213,8 +213,13 @@ class Autoencoder(keras.Model):
         if len(array) == 0:
             # Convolutions refuse an empty batch, so the shape of the output comes from one row.
             return step(tf.zeros((1, *array.shape[1:]))).numpy()[:0]
-        tensors = map(tf.convert_to_tensor, split_into_batches(array, batch_size))
-        return np.concatenate([step(tensor).numpy() for tensor in tensors])
+        results = None
+        for start in range(0, len(array), batch_size):
+            result = step(tf.convert_to_tensor(array[start : start + batch_size]))
+            if results is None:
+                results = np.empty((len(array), *result.shape[1:]), "float32")
+            results[start : start + batch_size] = result
+        return results
 
 
 def split_into_batches(array: np.ndarray, batch_size: int) -> list[np.ndarray]:
@@ -250,8 +255,10 @@ def check_images(
     Raises:
         ValueError: If they are not. The message calls them `name`.
     """
-    array = check_floats(images, name, image_shape)
-    if array.size and (array.min() < 0 or array.max() > 1):
+    array = _to_floats(images, name, image_shape)
+    # Both are NaN if a value is.
+    if array.size and not (array.min() >= 0 and array.max() <= 1):
+        _check_finite(array, name)
         raise ValueError(
             f"`{name}` must have values in [0, 1] (divide bytes by 255). "
             f"Received: values from {array.min():g} to {array.max():g}"
@@ -265,6 +272,12 @@ def check_floats(values, name: str, shape: tuple[int, ...]) -> np.ndarray:
     Raises:
         ValueError: If they are not. The message calls them `name`.
     """
+    array = _to_floats(values, name, shape)
+    _check_finite(array, name)
+    return array
+
+
+def _to_floats(values, name: str, shape: tuple[int, ...]) -> np.ndarray:
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -277,10 +290,12 @@ def check_floats(values, name: str, shape: tuple[int, ...]) -> np.ndarray:
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(f"`{name}` must be floating point. Received: dtype {array.dtype}")
     with np.errstate(over="ignore"):  # What float32 cannot hold becomes infinite.
-        array = array.astype("float32", copy=False)
+        return array.astype("float32", copy=False)
+
+
+def _check_finite(array: np.ndarray, name: str) -> None:
     if not np.isfinite(array).all():
         raise ValueError(
             f"`{name}` must be finite. Received: {np.sum(~np.isfinite(array))} values that are "
             "NaN or infinite"
         )
-    return array

@@ -118,8 +118,9 @@ def _separation(
         scores["pca"] = metrics.mean_squared_error(both, pca)
     scores["mean_image"] = metrics.mean_squared_error(both, mean_image)
     scores["brightness"] = both.mean(axis=(1, 2, 3))
+    normal = data.to_float(context.dataset.train.images[:FIT_IMAGES])
     for name, score in QUICK_SCORES.items():
-        scores[name] = score(context.model, context.train_images[:FIT_IMAGES], both)
+        scores[name] = score(context.model, normal, both)
     is_other = np.repeat([0, 1], [len(own_scores), len(ood_scores)])
     return {
         name: {

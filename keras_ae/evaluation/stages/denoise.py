@@ -32,7 +32,7 @@ def measure(context: Context) -> Measured:
             "model": context.model.reconstruct(noisy),
         }
         if context.pca is not None:
-            affine = AffineFilter.fit(context.train_images, noise_std)
+            affine = AffineFilter.fit(context.dataset.train.images, noise_std)
             outputs["pca"] = context.pca.reconstruct(noisy, context.pca_dimensions)
             outputs["affine"] = affine(noisy)
         errors = {name: _error_and_ratio(images, output) for name, output in outputs.items()}

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_limits
 
 from keras_ae import data, figures, metrics
 from keras_ae.evaluation import classifier
@@ -60,7 +61,9 @@ def _fitted_samples(latents: np.ndarray, components: int, count: int, seed: int)
     components = min(components, len(latents))
     # k-means proper adds up in the order in which threads end, so its last digits vary.
     mixture = GaussianMixture(components, init_params="k-means++", max_iter=300, random_state=seed)
-    drawn, _ = mixture.fit(latents.astype("float64")).sample(count)
+    # Its products are small: threads would wait for one another longer than they compute.
+    with threadpool_limits(1):
+        drawn, _ = mixture.fit(latents.astype("float64")).sample(count)
     # They come sorted by component.
     return np.random.default_rng(seed).permutation(drawn).astype("float32")
 

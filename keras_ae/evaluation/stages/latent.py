@@ -89,10 +89,10 @@ def _maps(latents: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         return {"latents": np.concatenate([latents, height], axis=1)}
     if latents.shape[1] == 2:
         return {"latents": latents}
+    perplexity = min(30.0, (len(latents) - 1) / 3)
+    # With scikit-learn's 1,000 steps and angle of 0.5 the map looks alike and takes 2.6 times as
+    # long: of the latents of `mlp` it has a divergence of 1.17 instead of 1.24.
+    tsne = TSNE(perplexity=perplexity, max_iter=500, angle=0.8, init="random", random_state=seed)
     # Threads add up in an order that varies, and t-SNE makes a lot of the last digits.
     with threadpool_limits(1):
-        perplexity = min(30.0, (len(latents) - 1) / 3)
-        neighbourly = TSNE(perplexity=perplexity, init="random", random_state=seed).fit_transform(
-            latents
-        )
-    return {"PCA": PCA.fit(latents).encode(latents, 2), "t-SNE": neighbourly}
+        return {"PCA": PCA.fit(latents).encode(latents, 2), "t-SNE": tsne.fit_transform(latents)}
