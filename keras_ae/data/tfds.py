@@ -3,17 +3,17 @@
 import contextlib
 import difflib
 import functools
+import io
 import logging
 import re
-import struct
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf.json_format import ParseError
+from PIL import Image
 
 from keras_ae.data.split import SPLITS, Split, checksum
 from keras_ae.errors import BadRequest
@@ -228,21 +228,15 @@ def _prepare(name: str, builder, archives: Path | None) -> dict[str, Split]:
 def _encoded(shape: tuple[int, ...], encode: Callable, image) -> bytes:
     """Returns what `encode` of TFDS does, a PNG file, sooner if `image` is an array.
 
-    TFDS hands arrays to TensorFlow one by one, which is most of the time of preparing MNIST: for
-    each image six times what this takes.
+    TFDS hands arrays to TensorFlow one by one, which is most of the time of preparing MNIST. Pillow
+    takes less than half of it.
     """
     if not isinstance(image, np.ndarray) or (image.shape, image.dtype) != (shape, np.uint8):
         return encode(image)
-    height, width, channels = shape
-    # Each row begins with the number of its filter: none.
-    rows = np.zeros((height, 1 + width * channels), "uint8")
-    rows[:, 1:] = image.reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 0, 0, 0, 0)
-    chunks = {b"IHDR": header, b"IDAT": zlib.compress(rows.tobytes(), 1), b"IEND": b""}
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks.items()
-    )
+    file = io.BytesIO()
+    grey = shape[-1] == 1
+    Image.fromarray(image[..., 0] if grey else image).save(file, "PNG", compress_level=1)
+    return file.getvalue()
 
 
 @contextlib.contextmanager

@@ -171,7 +171,7 @@ class Several(Workers):
             f"/job:{leader}/replica:0/task:0",
             cluster_register_timeout_in_ms=1000 * JOIN_SECONDS,
             heartbeat_timeout_in_ms=1000 * SILENT_SECONDS,
-            coordinated_jobs=jobs,
+            coordinated_jobs=list(jobs),
         )
         try:
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
