@@ -4,7 +4,7 @@ from keras_ae import recipes
 from keras_ae.options import NOISE_STD, NOISE_SWEEP
 from keras_ae.recipe import Recipe
 from studies.study import Dots, Study, Table, Variant
-from studies.vocabulary import MSE, QUALITY, REFERENCE_ROWS, Quantity
+from studies.vocabulary import MSE, REFERENCE_ROWS, SHARPNESS, SSIM, Quantity
 
 EPOCHS = 5
 MLP_EPOCHS = 20
@@ -58,7 +58,7 @@ STUDY = Study(
             "images and told the strength; PCA projects on as many components.",
             tuple(DENOISED.values()),
         ),
-        Table(f"Reconstruction of the clean test images. {REFERENCE_ROWS}", QUALITY),
+        Table(f"Reconstruction of the clean test images. {REFERENCE_ROWS}", (MSE, SHARPNESS, SSIM)),
     ),
     panels=(
         *(
