@@ -357,18 +357,6 @@ def test_pages_are_those_of_the_measurements_and_their_words_agree(tmp_path):
     assert counts in (PROJECT / "README.md").read_text("utf-8")
 
 
-def test_links_of_the_pages_lead_somewhere():
-    for path in ("RESULTS.md", *(StudyFiles(name).page for name in STUDIES)):
-        page = PROJECT / path
-        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
-            place, _, anchor = target.partition("#")
-            linked = (page.parent / place).resolve()
-            assert linked.is_file(), target
-            if anchor:
-                headings = re.findall(r"^#+ (.+)$", linked.read_text("utf-8"), re.MULTILINE)
-                assert anchor in [heading.replace(".", "") for heading in headings], target
-
-
 @pytest.mark.parametrize("name", STUDIES)
 def test_tables_are_those_of_the_measurements(name):
     study, files = STUDIES[name], StudyFiles(name, PROJECT / ROOT)
