@@ -37,6 +37,7 @@ def training(
     default = RUNS / str(recipes.DEFAULT_RECIPE if name is None else name)
     run = Run(default if directory is None else directory)
     if resume:
+        run.read_recipe()
         _check_alone(run.read_settings(), run.check_resumable)
         return run, *_check_same(run, options if name is None else {**options, "name": name})
     settings = {key: value for key, value in options.items() if key in SETTINGS}

@@ -59,6 +59,7 @@ NOT_RUN = {
     "python -m pytest": "tests the project",
     "ruff": "tests the project",
     "--resume": "needs an interrupted run; tests/test_resume.py has it",
+    "--strategy multiworker": "waits for other workers; tests/test_workers.py has it",
     "--ood-archives": "needs the archives of another dataset",
     "python -m tests.compatibility": "installs the project, for many minutes",
 }

@@ -182,6 +182,8 @@ def _prepare(name: str, builder, archives: Path | None) -> dict[str, Split]:
     tfds.disable_progress_bar()
     # Without a network TFDS warns at each try; its error says it all.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+    # Of names of its own that it will drop.
+    logging.getLogger("absl").setLevel(logging.ERROR)
     try:
         # TFDS would keep the unpacked archives under their own names, which are the same for
         # several datasets, and take those of one for those of another. Where one archive is
