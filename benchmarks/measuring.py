@@ -19,6 +19,7 @@ import psutil
 from benchmarks.tables import processor_directory
 from keras_ae import __version__
 from keras_ae.files import write_json
+from studies.store import processor
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # A fresh interpreter for each: forking a process that has run TensorFlow or PyTorch is not safe.
@@ -109,15 +110,7 @@ def environment() -> dict:
 
 
 def _processor() -> dict:
-    return {"cpu": _cpu(), "cores": os.cpu_count()}
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
+    return {"cpu": processor(), "cores": os.cpu_count()}
 
 
 def results_directory() -> Path:

@@ -210,7 +210,7 @@ def outliers(context: Context) -> Numbers:
 
     Of each kind, the AUROC, and the median error in multiples of that of the test images.
     """
-    images = context.images
+    normal, images = context.train_images, context.images
     rng = np.random.default_rng(context.options.seed)
     order = rng.permutation(images[0].size)
     made = {
@@ -222,8 +222,8 @@ def outliers(context: Context) -> Numbers:
     }
     numbers: Numbers = {}
     for row, score in ((MODEL, scores.model_score), ("pca", scores.pca_error)):
-        own = score(context.model, context.train_images, images)
-        found = {kind: score(context.model, context.train_images, made[kind]) for kind in OUTLIERS}
+        own = score(context.model, normal, images)
+        found = {kind: score(context.model, normal, made[kind]) for kind in OUTLIERS}
         numbers[row] = {
             "outlier_auroc": {kind: metrics.auroc(own, others) for kind, others in found.items()},
             "outlier_ratio": {
@@ -248,12 +248,13 @@ def _anomaly(context: Context, names: Sequence[str]) -> Numbers:
     splits = {"anomaly_auroc": whole.test, "validation_anomaly_auroc": whole.validation}
     # Both at once: most of the cost of some scores is to learn what is normal.
     images = data.to_float(np.concatenate([split.images for split in splits.values()]))
+    normal = context.train_images
     applicable = scores.SCORES | (scores.VARIATIONAL_SCORES if context.is_variational else {})
     found: Numbers = {MODEL: {measure: {} for measure in splits}}
     for name in names:
         if name not in applicable:
             continue
-        values = applicable[name](context.model, context.train_images, images)
+        values = applicable[name](context.model, normal, images)
         of_splits = np.split(values, [len(whole.test)])
         for (measure, split), own in zip(splits.items(), of_splits, strict=True):
             unseen = ~np.isin(split.labels, context.recipe.train_classes)
@@ -269,9 +270,10 @@ def misread(context: Context) -> Numbers:
     """
     _, probabilities = classifier.load(data.load("mnist"))(context.images)
     wrong = probabilities.argmax(axis=1) != context.dataset.test.labels
+    normal = context.train_images
     found: Numbers = {}
     for row, score in ((MODEL, scores.model_score), ("pca", scores.pca_error)):
-        errors = score(context.model, context.train_images, context.images)
+        errors = score(context.model, normal, context.images)
         found[row] = {
             "misread_auroc": metrics.auroc(errors[~wrong], errors[wrong]),
             "misread_of_highest": float(wrong[np.argsort(errors)[-HIGHEST:]].mean()),

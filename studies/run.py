@@ -1,10 +1,8 @@
 """Trains and measures one planned run of a study."""
 
 import dataclasses
-import platform
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from keras_ae import revision
 from keras_ae.commands.program import quiet_tensorflow
@@ -14,7 +12,7 @@ from keras_ae.interrupts import Interrupts
 from keras_ae.options import Options
 from keras_ae.recipe import Recipe
 from keras_ae.runs import Run
-from studies.store import CODE, StudyFiles
+from studies.store import CODE, StudyFiles, processor
 from studies.study import PlannedRun
 from studies.vocabulary import NLL_IMAGES, Numbers, check_numbers
 
@@ -57,7 +55,7 @@ def train_and_measure(
         "measures": planned.measures,
         "recipe": dataclasses.asdict(planned.recipe),
         "commit": COMMIT,
-        "processor": _processor(),
+        "processor": processor(),
     }
     run = files.run(planned.name)
     started = time.monotonic()
@@ -74,14 +72,6 @@ def train_and_measure(
     files.add(planned.name, measurement)
     if not keep_runs:
         remove(run.directory)
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 def _train(recipe: Recipe, run: Run, hint: str) -> None:

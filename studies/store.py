@@ -1,8 +1,9 @@
-"""The files of a study, and the commit that its measurements name."""
+"""The files of a study, and the commit and the processor that its measurements name."""
 
 import contextlib
 import json
 import math
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,6 +114,15 @@ def _leaves(value) -> Iterator[object]:
             yield from _leaves(one)
     else:
         yield value
+
+
+def processor() -> str:
+    """Returns the name of the processor, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
 
 
 def clean_commit(project: Path = revision.PROJECT) -> str:
