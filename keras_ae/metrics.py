@@ -4,7 +4,7 @@ SciPy, scikit-learn and TensorFlow are imported where they are used, so that tra
 """
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 
@@ -125,23 +125,20 @@ def active_units(means: np.ndarray) -> np.ndarray:
     return np.var(means, axis=0) > 0.01
 
 
-def importance_weighted_nll(log_weights: Iterable[np.ndarray]) -> np.ndarray:
+def importance_weighted_nll(log_weights: np.ndarray) -> np.ndarray:
     """Returns an upper bound on the negative log-likelihood of each image, float64 `[n]` in nats.
 
     Minus the logarithm of the mean importance weight: Burda et al., 2016, equation 8,
     https://arxiv.org/abs/1509.00519. With one sample it is the negative evidence lower bound; it
-    falls towards the negative log-likelihood as samples are added. Only a running sum is kept.
+    falls towards the negative log-likelihood as samples are added.
 
     Args:
-        log_weights: Chunks `[n, samples]` of `log p(x, z) - log q(z | x)`, z drawn from q.
+        log_weights: `[n, samples]` of `log p(x, z) - log q(z | x)`, z drawn from q.
     """
     from scipy.special import logsumexp
 
-    total, samples = -np.inf, 0
-    for chunk in log_weights:
-        total = np.logaddexp(total, logsumexp(chunk.astype("float64"), axis=1))
-        samples += chunk.shape[1]
-    return np.log(samples) - total
+    samples = log_weights.shape[1]
+    return np.log(samples) - logsumexp(log_weights.astype("float64"), axis=1)
 
 
 def frechet_distance(features: np.ndarray, others: np.ndarray) -> float:

@@ -274,10 +274,9 @@ def test_importance_sampling_finds_the_integral_over_a_one_dimensional_code(digi
 
     weigh = elbo._weigher(model)
     rng = np.random.default_rng(0)
-    chunks = list(elbo._log_weights(weigh, images, 4000, 1, rng))
-    assert sum(chunk.shape[1] for chunk in chunks) == 4000
-    assert max(chunk.size for chunk in chunks) <= elbo.DECODED_AT_ONCE
-    np.testing.assert_allclose(metrics.importance_weighted_nll(chunks), expected, atol=0.2)
+    log_weights = elbo._log_weights(weigh, images, 4000, 1, rng)
+    assert log_weights.shape == (4, 4000)
+    np.testing.assert_allclose(metrics.importance_weighted_nll(log_weights), expected, atol=0.2)
 
 
 def test_error_of_the_likelihood_is_that_of_its_mean_over_images(digits):
@@ -293,6 +292,18 @@ def test_error_of_the_likelihood_is_that_of_its_mean_over_images(digits):
     difference = 2 * abs(both["nll"] - one["nll"])
     assert difference > 10
     assert both["nll_error"] == pytest.approx(difference / 2, rel=0.05)
+
+
+def test_likelihood_of_all_images_follows_from_importance_samples_of_some(digits):
+    model = keras_ae.load("vae-baseline")
+    some, every = (
+        elbo.likelihood(model, digits[:200], count, 300, seed=0)[0] for count in (40, 200)
+    )
+    for kind in ("grey", "binarized"):
+        estimate, of_all = some[f"{kind}_all"], every[f"{kind}_first"]["nll"]
+        assert abs(estimate["nll"] - of_all) < 4 * estimate["nll_error"]
+        # The mean of the first images alone says far less about all.
+        assert estimate["nll_error"] < some[f"{kind}_first"]["nll_error"] / 5
 
 
 def test_binarization_draws_each_pixel_with_its_grey_value(digits):

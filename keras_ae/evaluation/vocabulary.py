@@ -59,7 +59,7 @@ MEASURES: dict[str, Measure] = {
     "nll": Measure("NLL", "nats/image", ".2f",
         "Negative log-likelihood, bounded from above by importance sampling (Burda, 2016)."),
     "nll_error": Measure("standard error", "nats/image", ".2f",
-        "Standard error of the NLL over images."),
+        "Standard error of the NLL."),
     "mean_variance": Measure("variance of the mean", "of latents", ".4f",
         "Variance of the posterior mean over images."),
     "active": Measure("active", "yes or no", "", "Whether that variance is above 0.01."),
