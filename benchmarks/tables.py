@@ -6,6 +6,7 @@ into the README.md of this folder, and a sentence on the time of training into t
 
 import json
 import re
+import statistics
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,7 @@ def filled(page: str) -> str:
         "startup": _by_processor("startup", _startup),
         "variants": _by_processor("variants", _variants),
         "shapes": _by_processor("shapes", _shapes),
+        "bounds": _by_processor("bounds", bounds),
     }
     return with_parts(page, parts, COMMAND)
 
@@ -129,6 +131,46 @@ def _scaling(results: dict) -> str:
     ]
     columns = [f"{unit}, {size:,}" for unit in ("µs an image", "MiB") for size in sizes]
     return markdown_table(["model", *columns], rows)
+
+
+def bounds(results: dict) -> str:
+    """Returns the table of what `benchmarks.bounds` has measured."""
+    rows = []
+    for family, result in results.items():
+        bound, parts = parts_of_step(result)
+        step = sum(parts.values())
+        rows.append(
+            [
+                f"`{family}`",
+                f"{result['batch_size'] / bound:,.0f}",
+                f"{result['batch_size'] / step:,.0f}",
+                f"{bound / step:.0%}",
+                f"{1e3 * step:.2f}",
+                *(f"{seconds / step:.0%}" for seconds in parts.values()),
+                f"{_per_step(result, 'input') / step:.0%}",
+            ]
+        )
+    header = ["model", "bound", "keras_ae", "of the bound", "ms a step", *parts, "input alone"]
+    return markdown_table(header, rows)
+
+
+def parts_of_step(result: dict) -> tuple[float, dict[str, float]]:
+    """Returns the bound of a step, and what its parts take, which add up to a step, in seconds."""
+    bound = sum(row["count"] * row["seconds"] for row in result["operations"])
+    names = ("epoch", "step", "gradients", "dispatch")
+    epoch, step, gradients, dispatch = (_per_step(result, name) for name in names)
+    return bound, {
+        "products": bound,
+        "other operations": gradients - dispatch - bound,
+        "optimizer": step - gradients,
+        "input": epoch - step,
+        "dispatch": dispatch,
+    }
+
+
+def _per_step(result: dict, kind: str) -> float:
+    epoch = statistics.median(result["epoch_seconds"][kind])
+    return epoch * result["batch_size"] / result["images"]
 
 
 def _variants(results: dict) -> str:
