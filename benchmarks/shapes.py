@@ -97,7 +97,11 @@ def _small_digits(directory: Path) -> Path:
 
 
 def _coloured(directory: Path) -> Path:
-    """A digit in a colour of its own, on stripes of two other colours."""
+    return _saved(directory / "coloured.npz", *coloured_digits())
+
+
+def coloured_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Returns images in [0, 1] and labels: a digit in a colour, on stripes of two others."""
     split = data.load(train_images=IMAGES).train
     rng = np.random.default_rng(0)
     ink, light, dark = rng.uniform(0, 1, (3, IMAGES, 1, 1, 3))
@@ -107,7 +111,7 @@ def _coloured(directory: Path) -> Path:
     stripes = (1 + np.sin(waves[0] * y + waves[1] * x + phase))[..., None] / 2
     digit = np.pad(data.to_float(split.images), ((0, 0), (2, 2), (2, 2), (0, 0)))
     images = digit * ink + (1 - digit) * (stripes * light + (1 - stripes) * dark)
-    return _saved(directory / "coloured.npz", images, split.labels)
+    return images, split.labels
 
 
 def _odd_sides(directory: Path) -> Path:

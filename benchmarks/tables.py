@@ -8,7 +8,7 @@ import json
 import re
 import statistics
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from keras_ae.files import write_text
@@ -41,6 +41,7 @@ def filled(page: str) -> str:
         "variants": _by_processor("variants", _variants),
         "shapes": _by_processor("shapes", _shapes),
         "bounds": _by_processor("bounds", bounds),
+        "growth": _by_processor("growth", growth),
     }
     return with_parts(page, parts, COMMAND)
 
@@ -171,6 +172,38 @@ def parts_of_step(result: dict) -> tuple[float, dict[str, float]]:
 def _per_step(result: dict, kind: str) -> float:
     epoch = statistics.median(result["epoch_seconds"][kind])
     return epoch * result["batch_size"] / result["images"]
+
+
+def growth(results: dict) -> str:
+    """Returns the table of what `benchmarks.growth` has measured, and lines through its memory."""
+    rows, lines = [], []
+    for family, result in results.items():
+        for row in result["rows"]:
+            seconds = statistics.median(row["epoch_seconds"])
+            rows.append(
+                [
+                    f"`{family}`",
+                    "x".join(map(str, row["shape"])),
+                    f"{row['images']:,}",
+                    f"{1e6 * seconds / row['images']:.1f}",
+                    f"{row['image_bytes'] / 2**20:,.0f}",
+                    f"{row['peak_memory_bytes'] / 2**20:,.0f}",
+                ]
+            )
+        if len(result["rows"]) > 1:
+            copies, fixed = memory_line(result["rows"])
+            lines.append(
+                f"`{family}`: {fixed / 2**20:,.0f} MiB + {copies:.2f} x the bytes of the images"
+            )
+    header = ["model", "shape", "images", "µs an image", "MiB of images", "peak MiB"]
+    table = markdown_table(header, rows)
+    return f"{table}\n\nPeak memory, fitted: {'; '.join(lines)}." if lines else table
+
+
+def memory_line(rows: Sequence[dict]) -> tuple[float, float]:
+    """Returns how peak memory grows with the images' bytes, and what it is without any."""
+    sizes, peaks = ([row[key] for row in rows] for key in ("image_bytes", "peak_memory_bytes"))
+    return statistics.linear_regression(sizes, peaks)
 
 
 def _variants(results: dict) -> str:
