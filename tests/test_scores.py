@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import scipy.spatial
+import scipy.stats
 from sklearn.metrics import roc_auc_score
 
 from keras_ae import data, metrics, models, recipes
@@ -122,23 +123,29 @@ def test_blurred_angle_is_to_the_nearest_by_cosine(digits):
     np.testing.assert_allclose(values, expected, rtol=1e-3)
 
 
-def test_error_counts_by_how_unusual_it_is_and_detail_by_its_power(digits):
+def test_detail_counts_by_its_power(digits):
+    model = MODELS["dense"]()
+    detail = np.square(digits[200:, ..., 0] - _blurred(digits[200:])).sum(axis=(1, 2))
+    angle = scores.pixel_angle(model, digits[:200], digits[200:])
+    values = scores.detail_angle(model, digits[:200], digits[200:])
+    np.testing.assert_allclose(values, angle / np.power(detail, 0.4), rtol=1e-4)
+
+
+def test_error_counts_beside_that_of_the_nearest_latents(digits):
     model = models.DenseAutoencoder(4, (16,))
     normal, images = digits[:200], digits[200:]
-    detail = np.square(images[..., 0] - _blurred(images)).sum(axis=(1, 2))
-    angle = scores.pixel_angle(model, normal, images)
-    without = scores.detail_angle(model, normal, images)
-    np.testing.assert_allclose(without, angle / np.power(detail, 0.4), rtol=1e-4)
+    distances = scipy.spatial.distance.cdist(model.encode(images), model.encode(normal))
+    nearest = np.argsort(distances, axis=1)[:, :30]
     usual, errors = (
-        np.log(np.mean((some - model.reconstruct(some)) ** 2, axis=(1, 2, 3)))
-        for some in (normal, images)
+        np.mean((some - model.reconstruct(some)) ** 2, axis=(1, 2, 3)) for some in (normal, images)
     )
-    unusual = abs(errors - np.median(usual)) / usual.std()
+    ratios = errors / scipy.stats.gmean(usual[nearest], axis=1)
+    assert ratios.min() < 1 < ratios.max()
     values = scores.angle_and_error(model, normal, images)
-    np.testing.assert_allclose(values, without * np.exp(0.05 * unusual), rtol=1e-4)
-    # Simple images and difficult ones: the error is unusual either way.
-    assert unusual.max() > 2
-    assert errors.argmin() in np.argsort(unusual)[-20:]
+    without = scores.detail_angle(model, normal, images)
+    # A low error is as unusual as a high one.
+    expected = without * np.maximum(ratios, 1 / ratios) ** 0.2
+    np.testing.assert_allclose(values, expected, rtol=1e-4)
 
 
 def test_hidden_angle_is_over_the_layers_that_have_weights(digits):

@@ -28,7 +28,8 @@ SHRINKAGE = 0.01
 # Of the scores by angle. Chosen on the validation images, see benchmarks/tuning.md.
 NEIGHBOURS = 5
 COMPONENTS = 32
-DETAIL_POWER, ERROR_WEIGHT = 0.4, 0.05
+DETAIL_POWER = 0.4
+ERROR_NEIGHBOURS, ERROR_WEIGHT = 30, 0.2
 POSTERIOR_SAMPLES = 16
 
 Score = Callable[[Autoencoder, np.ndarray, np.ndarray], np.ndarray]
@@ -83,19 +84,21 @@ def detail_angle(model: Autoencoder, normal: np.ndarray, images: np.ndarray) -> 
 
 
 def angle_and_error(model: Autoencoder, normal: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """`detail_angle * exp(0.05 |log error - median| / deviation)`.
+    """`detail_angle * exp(0.2 |log(error / usual error)|)`.
 
-    Error is the squared error of the reconstruction; median and standard deviation of its logarithm
-    are those of normal images (the first 10,000 of them). An error that is unusually low says as
-    much as a high one: an image may be simpler than all normal ones. It is a test of typicality:
-    Nalisnick et al., 2019, https://arxiv.org/abs/1906.02994.
+    Error is the squared error of the reconstruction. The usual one is the geometric mean of the
+    errors of the 30 normal images with the nearest latents: thin strokes are compared with thin
+    ones, and an anomaly with what the model takes it for. An error that is unusually low says
+    something, too: an image may be simpler than all of those.
     """
 
     def log_error(some: np.ndarray) -> np.ndarray:
         return np.log(np.maximum(metrics.mean_squared_error(some, model.reconstruct(some)), 1e-12))
 
-    usual = log_error(normal[:FIT_IMAGES])
-    unusual = np.abs(log_error(images) - np.median(usual)) / max(np.std(usual), 1e-12)
+    count = min(ERROR_NEIGHBOURS, len(normal))
+    neighbours = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(model.encode(normal))
+    nearest = neighbours.kneighbors(model.encode(images), return_distance=False)
+    unusual = np.abs(log_error(images) - log_error(normal)[nearest].mean(axis=1))
     return detail_angle(model, normal, images) * np.exp(ERROR_WEIGHT * unusual)
 
 
