@@ -35,7 +35,6 @@ def filled(page: str) -> str:
     """Returns the text of the benchmarks' page with its tables written anew."""
     parts = {
         "training": _by_processor("training", _training, picture=f"training{FIGURE_SUFFIX}"),
-        "scaling": _by_processor("training", _scaling),
         "inference": _by_processor("inference", _inference),
         "startup": _by_processor("startup", _startup),
         "variants": _by_processor("variants", _variants),
@@ -115,23 +114,6 @@ def _training(results: dict) -> str:
 
 def _speeds(result: dict) -> dict[str, float]:
     return {name: values["images_per_second"] for name, values in result["contenders"].items()}
-
-
-def _scaling(results: dict) -> str:
-    results = {family: result for family, result in results.items() if "scaling" in result}
-    if not results:
-        return ""
-    sizes = [row["images"] for row in next(iter(results.values()))["scaling"]]
-    rows = [
-        [
-            f"`{family}`",
-            *(f"{row['microseconds_per_image']:.1f}" for row in result["scaling"]),
-            *(f"{row['peak_memory_bytes'] / 2**20:,.0f}" for row in result["scaling"]),
-        ]
-        for family, result in results.items()
-    ]
-    columns = [f"{unit}, {size:,}" for unit in ("µs an image", "MiB") for size in sizes]
-    return markdown_table(["model", *columns], rows)
 
 
 def bounds(results: dict) -> str:

@@ -5,7 +5,6 @@ turns, epoch by epoch, so that whatever else the machine does falls on all of th
 """
 
 import argparse
-import contextlib
 import itertools
 import sys
 import time
@@ -18,7 +17,6 @@ from keras_ae.commands.program import quiet_tensorflow
 from keras_ae.runs import FIGURE_SUFFIX
 
 FAMILIES = ("dense", "mlp", "batchnorm", "conv", "lstm", "vae-baseline")
-SIZES = (15_000, 30_000, 60_000)
 LOSS_TOLERANCE = 0.10
 
 
@@ -226,23 +224,6 @@ def _compare(contenders: Iterable[str], family: str, options, setup: dict) -> di
     return rows
 
 
-def _scale(family: str, options) -> list[dict]:
-    with contextlib.ExitStack() as stack:
-        workers = {}
-        for size in SIZES:
-            worker = measuring.Worker(_serve, "keras_ae", family, {"count": size})
-            workers[size] = stack.enter_context(worker)
-        rows = _take_turns(workers, options)
-    return [
-        {
-            "images": size,
-            "microseconds_per_image": 1e6 * float(np.median(row["epoch_seconds"])) / size,
-            **row,
-        }
-        for size, row in rows.items()
-    ]
-
-
 def _unfair(family: str, result: dict) -> list[str]:
     """Returns a complaint about each contender that has not done what the others have."""
     rows = result["contenders"]
@@ -278,11 +259,6 @@ def _print(family: str, result: dict) -> None:
             f"loss after one epoch {values['loss_after_one_epoch']:.4g}"
         )
     print(f"  keras_ae / the faster PyTorch: {ours / _fastest_peer(result):.2f}")
-    for row in result.get("scaling", []):
-        print(
-            f"  {row['images']:7,} images: {row['microseconds_per_image']:7.1f} us an image, "
-            f"{row['peak_memory_bytes'] / 2**20:6,.0f} MiB"
-        )
 
 
 def _speeds(result: dict) -> dict[str, float]:
@@ -329,7 +305,6 @@ def main() -> None:
     add("--epochs", type=int, default=5, help="timed epochs of each contender, at most")
     add("--seconds", type=float, default=30, help="timed seconds of each contender, at most")
     add("--images", type=int, default=55_000, help="use the first N training images")
-    add("--no-scaling", action="store_true", help="leave out the three sizes of training set")
     add("--variants", action="store_true", help="compare what a recipe can choose, not peers")
     options = parser.parse_args()
 
@@ -356,8 +331,6 @@ def main() -> None:
             "flops_per_image": measuring.elsewhere(_flops, family),
             "contenders": _compare(CONTENDERS, family, options, setup),
         }
-        if not options.no_scaling:
-            result["scaling"] = _scale(family, options)
         _print(family, result)
         complaints += _unfair(family, result)
         _plot(measuring.save("training", {family: result}))
