@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import platform
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,13 +117,21 @@ def _leaves(value) -> Iterator[object]:
         yield value
 
 
-def processor() -> str:
-    """Returns the name of the processor, as far as the system tells it."""
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Returns the name of the processor, as far as the system tells it.
+
+    Rented machines often tell no more than the maker. Processors of one name are as far apart as
+    those of two makers, so family and model follow where the name has no number.
+    """
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
+        text = cpuinfo.read_text(encoding="utf-8")
+    except OSError:
         return platform.processor()
+    first = dict(re.findall(r"^(\w.*?)\s*: (.*)$", text.partition("\n\n")[0], re.MULTILINE))
+    name = " ".join(first.get("model name", platform.processor()).split())
+    if "cpu family" in first and not re.search(r"\d", name):
+        name += f" (family {first['cpu family']}, model {first['model']})"
+    return name
 
 
 def clean_commit(project: Path = revision.PROJECT) -> str:

@@ -30,7 +30,7 @@ from studies.__main__ import main
 from studies.catalogue import STUDIES
 from studies.claims import Verdict
 from studies.found import LEVEL, Found
-from studies.store import CODE, StudyFiles
+from studies.store import CODE, StudyFiles, processor
 from studies.study import Claim, Curves, Dots, Images, Lines, Study, Table
 from studies.vocabulary import MSE, Quantity, Reference, check_numbers
 from tests import kill_workers
@@ -547,3 +547,19 @@ def test_a_bad_request_is_refused_in_one_line(arguments, message, tmp_path, monk
     assert errors.count("\n") == 1
     assert message in errors
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "model name\t: AMD EPYC\ncpu family\t: 25\nmodel\t\t: 1\n",
+            "AMD EPYC (family 25, model 1)",
+        ),
+        ("cpu family\t: 6\nmodel\t\t: 143\nmodel name\t: Xeon(R)  8481C\n", "Xeon(R) 8481C"),
+        ("model name\t: first\n\nmodel name\t: second\n", "first"),
+    ],
+)
+def test_processor_is_told_apart_from_others_of_its_name(text, expected, tmp_path):
+    (tmp_path / "cpuinfo").write_text(text, encoding="utf-8")
+    assert processor(tmp_path / "cpuinfo") == expected
