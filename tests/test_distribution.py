@@ -9,6 +9,8 @@ import pytest
 
 from tests.conftest import PROJECT
 
+pytestmark = pytest.mark.long
+
 # Devices are configured before TensorFlow starts, so this has to be a process of its own.
 PROGRAM = """
 import json, sys

@@ -17,6 +17,8 @@ from keras_ae import data, export, models, runs
 from keras_ae.loading import load_run
 from keras_ae.runs import Run
 
+pytestmark = pytest.mark.long
+
 SHIPPED = ("dense", "conv", "batchnorm", "lstm", "vae-baseline", "mlp")
 IMAGES = 200
 

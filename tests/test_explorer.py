@@ -24,6 +24,8 @@ from keras_ae.runs import Run, pretrained
 from tests.conftest import PROJECT
 from tests.test_cli import tree
 
+pytestmark = pytest.mark.long
+
 PAGE = PROJECT / "keras_ae" / "explorer" / "page"
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 needs_browser = pytest.mark.skipif(

@@ -8,6 +8,8 @@ from nbclient import NotebookClient
 
 from tests.conftest import PROJECT
 
+pytestmark = pytest.mark.long
+
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 # A number that is printed with so many digits that every machine has the same.
 ROBUST = re.compile(r"test MSE 0\.\d{4}|\d+ train, \d+ test, \d+ validation, \S+, 10 classes")

@@ -16,6 +16,8 @@ from keras_ae import runs
 from keras_ae.commands import evaluate, train
 from tests.conftest import PROJECT, outside
 
+pytestmark = pytest.mark.long
+
 SIZE_LIMIT = 45_000_000
 
 

@@ -13,6 +13,8 @@ import pytest
 import keras_ae
 from tests.conftest import PROJECT, outside
 
+pytestmark = pytest.mark.long
+
 PAGES = ("README.md", "RUNNING.md", "CONTRIBUTING.md")
 PUBLIC = {name: getattr(keras_ae, name) for name in keras_ae.__all__}
 DOCUMENTED = [

@@ -17,6 +17,8 @@ from keras_ae.runs import Run
 from tests import kill_and_resume, workers
 from tests.conftest import PROJECT
 
+pytestmark = pytest.mark.long
+
 # What `fit` of Keras cannot do. When it can, the override can go.
 NEEDED = """
 import sys
