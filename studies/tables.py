@@ -93,12 +93,16 @@ def _again(study: Study, measurements: Mapping[str, dict], again: Mapping[str, d
     for name in some.names:
         for words, found in ((f"`{name}`, above", before), ("reproduced", after)):
             values = [found.values(name, quantity) for quantity in columns]
-            rows.append([words, *(f"{one[0]:.5g}" if one else "" for one in values)])
+            rows.append([words, *(_number(one[0]) if one else "" for one in values)])
     caption = (
         f"Reproduced on another processor, {' and '.join(processors)}: the first seed of some "
         "variants, trained and measured anew with the same command."
     )
     return [caption, markdown_table(["", *(quantity.heading for quantity in columns)], rows)]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) else f"{value:.5g}"
 
 
 def rows_csv(study: Study, measurements: Mapping[str, dict]) -> str:
