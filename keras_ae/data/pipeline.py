@@ -56,8 +56,6 @@ def _untuned() -> tf.data.Options:
     # 10 ms, 20 ms, 40 ms and so on: epochs of 0.7 s took 1.27 s, the next sum of these.
     options = tf.data.Options()
     options.autotune.enabled = False
-    # It would rewrite the graph of the pipeline, with a copy of all images in it.
-    options.experimental_optimization.apply_default_optimizations = False
     return options
 
 
