@@ -169,32 +169,6 @@ def test_inputs_move_with_their_targets(dataset):
         assert sum(row.tobytes() in still for row in moved) == pytest.approx(14.7, abs=10)
 
 
-def test_images_of_any_memory_give_the_same_batches(dataset, tmp_path):
-    images = dataset.train.images[:500]
-    np.save(tmp_path / "images.npy", images)
-    mapped = np.load(tmp_path / "images.npy", mmap_mode="c")
-    every_second = np.repeat(images, 2, axis=0)[::2]
-    shifted_by_one = np.empty(images.nbytes + 1, "uint8")[1:].reshape(images.shape)
-    shifted_by_one[...] = images
-    read_only = images.copy()
-    read_only.flags.writeable = False
-    expected = epoch_of(data.ShuffledBatches(images, 64, seed=3), 2)
-    for same in (mapped, every_second, shifted_by_one, read_only):
-        for pair, other in zip(
-            expected, epoch_of(data.ShuffledBatches(same, 64, seed=3), 2), strict=True
-        ):
-            np.testing.assert_array_equal(pair, other)
-
-
-def test_a_mapped_file_is_not_copied(dataset, tmp_path):
-    np.save(tmp_path / "images.npy", dataset.train.images[:10])
-    mapped = np.load(tmp_path / "images.npy", mmap_mode="c")
-    batches = data.ShuffledBatches(mapped, 10, seed=0)
-    mapped[:] = 255  # In memory, not in the file.
-    ((inputs, _),) = epoch_of(batches, 0)
-    np.testing.assert_array_equal(inputs, np.ones((10, 28, 28, 1)))
-
-
 def test_fit_tells_the_dataset_which_epoch_begins(dataset):
     seen = []
 

@@ -59,35 +59,14 @@ def _untuned() -> tf.data.Options:
     return options
 
 
-# Bytes to whose multiples TensorFlow's tensors are aligned.
-_ALIGNMENT = 64
-
-
-def _as_tensor(images: np.ndarray) -> tf.Tensor:
-    """Returns a tensor that shares the memory of `images`, or of an aligned copy.
-
-    An array that `np.load(path, mmap_mode="c")` maps from a file is aligned: only the pages that
-    batches touch are read. `tf.constant` has two copies for a while.
-    """
-    flags = images.flags
-    if images.ctypes.data % _ALIGNMENT or not (flags.c_contiguous and flags.writeable):
-        memory = np.empty(images.nbytes + _ALIGNMENT, "uint8")
-        begin = -memory.ctypes.data % _ALIGNMENT
-        copy = memory[begin : begin + images.nbytes].reshape(images.shape)
-        copy[...] = images
-        images = copy
-    return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
-
-
 class ShuffledBatches(keras.callbacks.Callback):
     """Batches in an order that is a pure function of seed and epoch, as are noise and shifts.
 
     Hand `dataset` to `fit`, and this object to its callbacks: as a callback it tells the dataset
     which epoch begins. So a run that resumes at epoch 7 sees what an uninterrupted run sees.
 
-    The bytes of all images stay in memory, in an aligned copy, or in the array itself if that is
-    aligned. A batch is a slice of the epoch's permutation and one gather, which costs a fraction
-    of shuffling image by image.
+    The bytes of all images stay in memory once. A batch is a slice of the epoch's permutation
+    and one gather, which costs a fraction of shuffling image by image.
 
     Attributes:
         dataset: One epoch of (inputs, targets), float32 `[batch, height, width, channels]`. Shifts
@@ -110,7 +89,7 @@ class ShuffledBatches(keras.callbacks.Callback):
         self._key = tf.Variable(self._seed, trainable=False)
         self._order = tf.Variable(tf.range(len(images)), trainable=False)
         self.on_epoch_begin(0)
-        images = _as_tensor(images)
+        images = tf.constant(images)
 
         def pair(step):
             indices = self._order[step * batch_size : (step + 1) * batch_size]
