@@ -34,7 +34,7 @@ def _keras_ae(family: str, setup: dict, **overrides) -> Contender:
     recipe = recipes.get(family).override(**overrides)
     devices.use_threads(recipe)
     # Its own copy, as `train.py` has it: one sent by another process would be in memory twice.
-    images = data.load(full_train=True, train_images=setup["count"]).train.images
+    images = data.load(full_train=True, train_images=len(setup["images"])).train.images
     model, shuffled = fit.prepare(recipe, images)
     numbers = itertools.count()
 
@@ -215,7 +215,7 @@ def _take_turns(workers: dict, options) -> dict[object, dict]:
 
 def _compare(contenders: Iterable[str], family: str, options, setup: dict) -> dict[str, dict]:
     images = setup["images"][: options.images]
-    setup = {**setup, "images": images, "count": len(images)}
+    setup = {**setup, "images": images}
     with measuring.workers(_serve, contenders, family, setup) as workers:
         rows = _take_turns(workers, options)
     for row in rows.values():
