@@ -5,6 +5,7 @@ turns, epoch by epoch, so that whatever else the machine does falls on all of th
 """
 
 import argparse
+import functools
 import itertools
 import sys
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from benchmarks import measuring
+from benchmarks.tables import ONE_THREAD, images_per_second
 from keras_ae.commands.program import quiet_tensorflow
 from keras_ae.runs import FIGURE_SUFFIX
 
@@ -83,12 +85,16 @@ def _keras_fit(family: str, setup: dict) -> Contender:
     )
 
 
-def _pytorch(family: str, setup: dict, compiled: bool = False) -> Contender:
+def _pytorch(
+    family: str, setup: dict, compiled: bool = False, threads: int | None = None
+) -> Contender:
     import torch
 
     from benchmarks import torch_models
     from keras_ae import recipes
 
+    if threads:
+        torch.set_num_threads(threads)
     recipe = recipes.get(family)
     torch.manual_seed(recipe.seed)
     module = torch_models.MODELS[family]()
@@ -122,7 +128,9 @@ def _pytorch(family: str, setup: dict, compiled: bool = False) -> Contender:
 CONTENDERS = {
     "keras_ae": _keras_ae,
     "pytorch": _pytorch,
-    "torch.compile": lambda family, setup: _pytorch(family, setup, compiled=True),
+    f"pytorch{ONE_THREAD}": functools.partial(_pytorch, threads=1),
+    "torch.compile": functools.partial(_pytorch, compiled=True),
+    f"torch.compile{ONE_THREAD}": functools.partial(_pytorch, compiled=True, threads=1),
     "keras_fit": _keras_fit,
 }
 # What a recipe chooses between for the sake of speed.
@@ -145,6 +153,11 @@ LABELS = {
     "torch.compile": "PyTorch torch.compile",
     "keras_fit": "plain Keras fit",
 }
+
+
+def _label(contender: str) -> str:
+    base = contender.removesuffix(ONE_THREAD)
+    return LABELS[base] + contender.removeprefix(base)
 
 
 def _serve(connection, contender: str, family: str, setup: dict) -> None:
@@ -231,12 +244,12 @@ def _unfair(family: str, result: dict) -> list[str]:
     expected = peer["loss_after_one_epoch"]
     complaints = [
         f"{family}: expected a loss of {expected:.4g} within {LOSS_TOLERANCE:.0%} after one epoch, "
-        f"received {row['loss_after_one_epoch']:.4g} from {LABELS[name]}"
+        f"received {row['loss_after_one_epoch']:.4g} from {_label(name)}"
         for name, row in rows.items()
         if not abs(row["loss_after_one_epoch"] / expected - 1) <= LOSS_TOLERANCE
     ]
     return complaints + [
-        f"{family}: expected {peer[key]:,} {key}, received {row[key]:,} from {LABELS[name]}"
+        f"{family}: expected {peer[key]:,} {key}, received {row[key]:,} from {_label(name)}"
         for key in ("updates_per_epoch", "trained_parameters")
         for name, row in rows.items()
         if row[key] != peer[key]
@@ -254,19 +267,15 @@ def _print(family: str, result: dict) -> None:
         speed = values["images_per_second"]
         share = speed * result["flops_per_image"] / result["gemm_flops_per_second"]
         print(
-            f"  {LABELS[name]:22}{speed:10,.0f} images/s   keras_ae is {ours / speed:4.2f} x"
+            f"  {_label(name):33}{speed:10,.0f} images/s   keras_ae is {ours / speed:4.2f} x"
             f"{values['peak_memory_bytes'] / 2**20:8,.0f} MiB   {share:4.0%} of GEMM peak   "
             f"loss after one epoch {values['loss_after_one_epoch']:.4g}"
         )
     print(f"  keras_ae / the faster PyTorch: {ours / _fastest_peer(result):.2f}")
 
 
-def _speeds(result: dict) -> dict[str, float]:
-    return {name: row["images_per_second"] for name, row in result["contenders"].items()}
-
-
 def _fastest_peer(result: dict) -> float:
-    speeds = _speeds(result)
+    speeds = images_per_second(result)
     return max(speeds["pytorch"], speeds["torch.compile"])
 
 
@@ -276,11 +285,11 @@ def _plot(results: dict) -> None:
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
     families = [family for family in FAMILIES if family in results]
-    width = 0.8 / len(CONTENDERS)
-    for position, name in enumerate(CONTENDERS):
-        speeds = np.array([_speeds(results[family])[name] for family in families])
+    width = 0.8 / len(LABELS)
+    for position, name in enumerate(LABELS):
+        speeds = np.array([images_per_second(results[family])[name] for family in families])
         peers = np.array([_fastest_peer(results[family]) for family in families])
-        places = np.arange(len(families)) + (position - (len(CONTENDERS) - 1) / 2) * width
+        places = np.arange(len(families)) + (position - (len(LABELS) - 1) / 2) * width
         bars = axes.bar(places, speeds / peers, width, label=LABELS[name])
         axes.bar_label(bars, [f"{speed / 1000:.1f}k" for speed in speeds], fontsize=6, padding=2)
     axes.margins(y=0.1)
@@ -293,7 +302,7 @@ def _plot(results: dict) -> None:
         ylabel="speed, the faster PyTorch = 1",
         title="Training speed on a CPU (labels: thousand images per second)",
     )
-    figure.legend(ncols=len(CONTENDERS), loc="outside lower center", frameon=False)
+    figure.legend(ncols=len(LABELS), loc="outside lower center", frameon=False)
     figure.savefig(measuring.results_directory() / f"training{FIGURE_SUFFIX}", dpi=150)
 
 
