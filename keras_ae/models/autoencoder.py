@@ -81,6 +81,8 @@ class Autoencoder(keras.Model):
         self.decoder = decoder
         self.image_shape = tuple(encoder.input_shape[1:])
         self.latent_dim = decoder.input_shape[-1]
+        last = getattr(decoder.layers[-1], "activation", None)
+        self._clips = last is not keras.activations.sigmoid  # Two passes over all pixels.
 
     @property
     def clipped_decoder(self) -> keras.Model:
@@ -192,8 +194,9 @@ class Autoencoder(keras.Model):
     def decode_step(self, latents: tf.Tensor) -> tf.Tensor:
         """`decode` for one batch of tensors, without checks."""
         latents = tf.ensure_shape(latents, (None, self.latent_dim))
+        images = self.decoder(latents, training=False)
         # A decoder with a linear output may leave the range of images by a little.
-        return tf.clip_by_value(self.decoder(latents, training=False), 0.0, 1.0)
+        return tf.clip_by_value(images, 0.0, 1.0) if self._clips else images
 
     @tf.function(input_signature=[IMAGES])
     def reconstruct_step(self, images: tf.Tensor) -> tf.Tensor:
