@@ -119,6 +119,7 @@ def test_methods_agree_with_each_other_and_with_predict(model, digits):
         model.predict(digits, verbose=0).clip(0, 1), reconstructions, atol=1e-5
     )
     np.testing.assert_allclose(model.reconstruct(digits, batch_size=7), reconstructions, atol=1e-5)
+    np.testing.assert_allclose(model.reconstruct(digits[:7]), reconstructions[:7], atol=1e-5)
 
 
 def test_empty_input_gets_empty_output(recipe, model, digits):

@@ -211,8 +211,7 @@ class Autoencoder(keras.Model):
 
     @staticmethod
     def _in_batches(step, array: np.ndarray, batch_size: int) -> np.ndarray:
-        if type(batch_size) is not int or batch_size < 1:
-            raise ValueError(f"`batch_size` must be a positive integer. Received: {batch_size!r}")
+        check_batch_size(batch_size)
         if len(array) == 0:
             # Convolutions refuse an empty batch, so the shape of the output comes from one row.
             return step(tf.zeros((1, *array.shape[1:]))).numpy()[:0]
@@ -228,6 +227,16 @@ class Autoencoder(keras.Model):
 def split_into_batches(array: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Returns views of `batch_size` rows of `array`, in order; the last may have fewer."""
     return np.split(array, range(batch_size, len(array), batch_size))
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Checks that `batch_size` is one.
+
+    Raises:
+        ValueError: If it is not a positive integer.
+    """
+    if type(batch_size) is not int or batch_size < 1:
+        raise ValueError(f"`batch_size` must be a positive integer. Received: {batch_size!r}")
 
 
 def check_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:

@@ -1,11 +1,13 @@
 """Recurrent autoencoder."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
+import numpy as np
 from keras import layers
 
-from .autoencoder import IMAGE_SHAPE, Autoencoder, check_shape
+from .autoencoder import IMAGE_SHAPE, Autoencoder, check_batch_size, check_shape
 from .layers import PACKAGE
 
 
@@ -88,3 +90,16 @@ class LSTMAutoencoder(Autoencoder):
         self.activation = activation
         self.output_activation = output_activation
         self.unroll = unroll
+
+    @staticmethod
+    def _in_batches(step, array: np.ndarray, batch_size: int) -> np.ndarray:
+        check_batch_size(batch_size)
+        if len(array) < 2 or batch_size < 2:
+            return Autoencoder._in_batches(step, array, batch_size)
+        # One timestep is too little work for all cores: two halves of a batch share them.
+        with ThreadPoolExecutor(2) as pool:
+            parts = pool.map(
+                lambda half: Autoencoder._in_batches(step, half, batch_size // 2),
+                np.array_split(array, 2),
+            )
+            return np.concatenate(list(parts))
