@@ -16,7 +16,8 @@ def spread(numbers: Sequence[float]) -> str:
     """Returns the mean and the sample standard deviation in words of a table."""
     mean = statistics.fmean(numbers)
     deviation = statistics.stdev(numbers) if len(numbers) > 1 else 0.0
-    if deviation == 0:
+    # Sums in another order are no spread between seeds.
+    if deviation <= 1e-6 * abs(mean):
         return f"{mean:,.0f}" if mean == round(mean) else f"{mean:.4g}"
     if max(abs(mean), deviation) < 1e-4:
         return f"{mean:.1e} ± {deviation:.1e}"

@@ -422,6 +422,7 @@ def test_a_run_measured_again_stands_beside_the_first(finished, tmp_path):
         ([0.0, 0.0000002], "1.0e-07 ± 1.4e-07"),
         ([0.0168], "0.0168"),
         ([64, 64, 64], "64"),
+        ([0.97489737, 0.97489739], "0.9749"),
     ],
 )
 def test_spread_has_two_digits_of_the_deviation(numbers, expected):
