@@ -89,15 +89,25 @@ def _again(study: Study, measurements: Mapping[str, dict], again: Mapping[str, d
     some = study.only({str(measurement["variant"]) for measurement in again.values()})
     before, after = Found(some, measurements), Found(some, again)
     columns = study.tables[0].columns
-    processors = sorted({measurement["processor"] for measurement in again.values()})
-    rows = []
+    here = sorted({measurement["processor"] for measurement in again.values()})
+    # The first runs did not keep it.
+    there = sorted(
+        {
+            measurements[name].get("processor", "a processor whose name was not kept")
+            for name in again
+        }
+    )
+    rows, pairs = [], []
     for name in some.names:
         for words, found in ((f"`{name}`, above", before), ("reproduced", after)):
             values = [found.values(name, quantity) for quantity in columns]
             rows.append([words, *(_number(one[0]) if one else "" for one in values)])
+            pairs.append(values)
+    same = pairs[::2] == pairs[1::2]
     caption = (
-        f"Reproduced on another processor, {' and '.join(processors)}: the first seed of some "
-        "variants, trained and measured anew with the same command."
+        f"Reproduced on {' and '.join(here)}: the first seed of some variants, trained and "
+        f"measured anew with the same command. Those above are from {' and '.join(there)}; "
+        f"{'the numbers are the same to the last bit' if same else 'the bits differ'}."
     )
     return [caption, markdown_table(["", *(quantity.heading for quantity in columns)], rows)]
 

@@ -408,7 +408,8 @@ def test_a_run_measured_again_stands_beside_the_first(finished, tmp_path):
     # On the same processor.
     assert second.split("|")[2:] == first.split("|")[2:]
     (measurement,) = again.read().values()
-    assert measurement["processor"] in text
+    assert f"Reproduced on {measurement['processor']}" in text
+    assert "the same to the last bit" in text
     with pytest.raises(BadRequest, match="'dense-6'"):
         study.only(["dense-6"])
 
