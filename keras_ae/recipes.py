@@ -133,7 +133,7 @@ _tune(
 )  # fmt: skip
 _tune(
     "conv-tuned", "conv", "conv with GELU and Muon, images shifted",
-    activation="gelu", optimizer="muon", learning_rate=0.01, batch_size=128, epochs=100,
+    activation="gelu", optimizer="muon", learning_rate=0.01, batch_size=128, epochs=60,
     train_shift_std=0.45,
 )  # fmt: skip
 _tune(
