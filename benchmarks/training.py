@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from benchmarks import measuring
-from benchmarks.tables import ONE_THREAD, images_per_second
+from benchmarks.tables import ONE_THREAD, fastest_peer, images_per_second
 from keras_ae.commands.program import quiet_tensorflow
 from keras_ae.runs import FIGURE_SUFFIX
 
@@ -271,12 +271,7 @@ def _print(family: str, result: dict) -> None:
             f"{values['peak_memory_bytes'] / 2**20:8,.0f} MiB   {share:4.0%} of GEMM peak   "
             f"loss after one epoch {values['loss_after_one_epoch']:.4g}"
         )
-    print(f"  keras_ae / the faster PyTorch: {ours / _fastest_peer(result):.2f}")
-
-
-def _fastest_peer(result: dict) -> float:
-    speeds = images_per_second(result)
-    return max(speeds["pytorch"], speeds["torch.compile"])
+    print(f"  keras_ae / the faster PyTorch: {ours / fastest_peer(result):.2f}")
 
 
 def _plot(results: dict) -> None:
@@ -288,7 +283,7 @@ def _plot(results: dict) -> None:
     width = 0.8 / len(LABELS)
     for position, name in enumerate(LABELS):
         speeds = np.array([images_per_second(results[family])[name] for family in families])
-        peers = np.array([_fastest_peer(results[family]) for family in families])
+        peers = np.array([fastest_peer(results[family]) for family in families])
         places = np.arange(len(families)) + (position - (len(LABELS) - 1) / 2) * width
         bars = axes.bar(places, speeds / peers, width, label=LABELS[name])
         axes.bar_label(bars, [f"{speed / 1000:.1f}k" for speed in speeds], fontsize=6, padding=2)
