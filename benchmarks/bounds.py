@@ -167,10 +167,11 @@ def measure_operation(operation: Product | Convolution, seconds: float) -> tuple
 
 def _fastest(call: Callable, seconds: float) -> float:
     """Returns the shortest of as many calls as take some time, at least ten."""
-    times = [measuring.seconds(call) for _ in range(10)]  # The first ones are slow.
-    while sum(times) < seconds:
-        times.append(measuring.seconds(call))
-    return min(times)
+    fastest, spent, calls = math.inf, 0.0, 0
+    while calls < 10 or spent < seconds:  # The first ones are slow.
+        taken = measuring.seconds(call)
+        fastest, spent, calls = min(fastest, taken), spent + taken, calls + 1
+    return fastest
 
 
 def _random(*shape: int) -> np.ndarray:

@@ -72,6 +72,14 @@ def test_libraries_are_given_the_same_convolution(part, large, small):
             np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize(("enough", "calls"), [(0.0, 10), (1.5e-6, 14)])
+def test_a_product_is_repeated_until_it_took_long_enough(enough, calls, monkeypatch):
+    monkeypatch.setattr(bounds.measuring, "seconds", lambda call: call())
+    times = iter([3e-7, *[1e-7] * 5, 5e-8, *[1e-7] * 50])
+    assert bounds._fastest(lambda: next(times), enough) == 5e-8
+    assert len(list(times)) == 57 - calls
+
+
 @pytest.mark.parametrize("kind", bounds.EPOCHS)
 def test_epochs_do_what_they_are_called(kind, monkeypatch):
     import keras
