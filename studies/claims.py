@@ -255,12 +255,6 @@ UNTESTED = (
         "Advice without a measure of either complexity.",
     ),
     Untested(
-        "002",
-        "It is the simplicity of the architecture that limits the model.",
-        "No larger dense model was trained. In its own run the rate limits it first: at 0.003 the "
-        "same layers have two thirds of the error. For convolutions see 002.4.",
-    ),
-    Untested(
         "003",
         "The bottleneck forces the network to learn only the most essential features.",
         "Essential is not defined. What the latents keep is in 003.3, 003.5 and 003.15.",

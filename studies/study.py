@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from studies.found import Found
 
 SEEDS = (0, 1, 2)
+MORE_SEEDS = (0, 1, 2, 3, 4)  # Of studies whose runs take less than a minute.
 # Name of a variant, or a reference.
 Row = str | Reference
 # Fields of a recipe that do not change what is learned.

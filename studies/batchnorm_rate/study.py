@@ -2,7 +2,7 @@
 
 from keras_ae import recipes
 from studies.claims import CLEAR, at_least, ordered, percent, rule
-from studies.study import Claim, Curves, Dots, Study, Table, Variant
+from studies.study import MORE_SEEDS, Claim, Curves, Dots, Study, Table, Variant
 from studies.vocabulary import MSE, RECOGNISED, REFERENCE_ROWS, SHARPNESS, Quantity, Reference
 
 SOURCE_RATE = 0.05
@@ -12,6 +12,10 @@ RATES = (SOURCE_RATE, *LOWER_RATES)
 NORMALIZED = {rate: f"rate-{rate}" for rate in RATES}
 PLAIN = {rate: f"plain-rate-{rate}" for rate in RATES}
 STEADY_RATES = (0.003, 0.001)
+# Larger models, at the source's rate and at the one with the lowest error.
+BEST_RATE = 0.003
+WIDE = {rate: f"wide-rate-{rate}" for rate in (SOURCE_RATE, BEST_RATE)}
+DEEP = {rate: f"deep-rate-{rate}" for rate in WIDE}
 INSTABILITY = Quantity("instability", "validation")
 MISREAD = Quantity("misread_auroc")
 PCA = Reference("pca", 32)
@@ -29,7 +33,9 @@ STUDY = Study(
     question="Is the source's learning rate of 0.05 a good one, and what does batch "
     "normalization do for it?",
     protocol="The recipe `batchnorm` (784-256-128-32, batches of 1,024, Adam) at four rates, "
-    "with and without batch normalization (`plain`): 25 epochs each, nothing else changed. "
+    "with and without batch normalization (`plain`): 25 epochs each, nothing else changed. At "
+    f"{SOURCE_RATE} and {BEST_RATE} there are two larger models, too: 784-512-256-32 (`wide`) and "
+    "784-256-128-64-32 (`deep`). "
     "Instability is the mean relative rise of the validation loss from one epoch to the next, "
     "where an epoch in which it falls counts as zero.",
     variants=(
@@ -37,6 +43,11 @@ STUDY = Study(
         *(
             _variant(name, learning_rate=rate, batch_normalization=False)
             for rate, name in PLAIN.items()
+        ),
+        *(
+            _variant(names[rate], learning_rate=rate, hidden_units=units)
+            for names, units in ((WIDE, (512, 256)), (DEEP, (256, 128, 64)))
+            for rate in names
         ),
     ),
     tables=(
@@ -102,6 +113,23 @@ STUDY = Study(
             "Rates between those tested at which the order changes.",
         ),
         Claim(
+            "002.3",
+            "It is the simplicity of the architecture that limits the model.",
+            {MSE: tuple(of[rate] for rate in WIDE for of in (NORMALIZED, WIDE, DEEP))},
+            ordered(
+                *(
+                    (f"{words} at {rate}", MSE, names[rate], NORMALIZED[rate])
+                    for words, names in (("twice the units", WIDE), ("another layer", DEEP))
+                    for rate in names
+                ),
+                word="with",
+            ),
+            f"With twice the units in every hidden layer, and with another layer, the error is "
+            f"lower, at the source's rate of {SOURCE_RATE} and at {BEST_RATE}. For convolutions "
+            "see 002.4.",
+            "Longer training, which a larger model may need.",
+        ),
+        Claim(
             "002.7",
             "Digits with a high reconstruction error deviate from typical patterns.",
             {
@@ -114,4 +142,5 @@ STUDY = Study(
             "Judgement by people of which digits are odd.",
         ),
     ),
+    seeds=MORE_SEEDS,
 )

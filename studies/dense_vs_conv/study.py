@@ -2,7 +2,7 @@
 
 from keras_ae import recipes
 from studies.claims import ordered
-from studies.study import Claim, Dots, Images, Study, Table, Variant
+from studies.study import MORE_SEEDS, Claim, Dots, Images, Study, Table, Variant
 from studies.vocabulary import MSE, QUALITY, REFERENCE_ROWS, SHARPNESS, SSIM, Quantity, Reference
 
 EPOCHS = 13
@@ -96,4 +96,5 @@ STUDY = Study(
             "Convolutional models with more layers.",
         ),
     ),
+    seeds=MORE_SEEDS,
 )
