@@ -144,8 +144,8 @@ _tune(
     "lstm-tuned", "lstm", "lstm with Muon", optimizer="muon", learning_rate=0.01, epochs=30,
 )  # fmt: skip
 _tune(
-    "vae-tuned", "vae-deeper", "vae-deeper at a rate four times as high, for longer",
-    learning_rate=2e-3, epochs=120,
+    "vae-tuned", "vae-deeper", "vae-deeper with Muon, images shifted",
+    optimizer="muon", learning_rate=0.01, epochs=160, train_shift_std=0.3,
 )  # fmt: skip
 
 

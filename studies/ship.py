@@ -42,7 +42,7 @@ COMMAND = "python -m studies.ship"
 README = PROJECT / "README.md"
 # Beside the measurements of a variational model.
 LIKELIHOOD = "likelihood.json"
-NLL_IMAGES, NLL_SAMPLES = 300, 1_000
+NLL_IMAGES, NLL_SAMPLES = 300, 5_000
 # The example of a request, and the model that answers it.
 SERVING = PROJECT / "examples" / "serving" / "README.md"
 REQUEST = SERVING.with_name("request.json")
