@@ -494,7 +494,7 @@ def test_report_reads_what_was_measured_without_tensorflow_and_repeats(finished,
     for _ in range(2):
         result = script("-c", WITHOUT_TENSORFLOW, PROJECT, "report", "dense-vs-conv", cwd=tmp_path)
         assert result.returncode == 0, result.stderr
-        assert "not measured yet: dense-5 2 of 3, " in result.stdout
+        assert "not measured yet: dense-5 4 of 5, " in result.stdout
         paths = (place.table, place.rows, place.figure)
         written.append([path.read_bytes() for path in paths])
         assert all(written[-1])

@@ -115,7 +115,7 @@ STUDY = Study(
         Claim(
             "002.3",
             "It is the simplicity of the architecture that limits the model.",
-            {MSE: tuple(of[rate] for rate in WIDE for of in (NORMALIZED, WIDE, DEEP))},
+            {MSE: tuple(of[BEST_RATE] for of in (NORMALIZED, WIDE, DEEP))},
             ordered(
                 *(
                     (f"{words} at {rate}", MSE, names[rate], NORMALIZED[rate])
