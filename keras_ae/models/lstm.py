@@ -1,5 +1,6 @@
 """Recurrent autoencoder."""
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +10,10 @@ from keras import layers
 
 from .autoencoder import IMAGE_SHAPE, Autoencoder, check_batch_size, check_shape
 from .layers import PACKAGE
+
+# Inference works on so many parts of a batch at once, each of so many images at most. Larger ones
+# leave the caches, and smaller ones have too many calls.
+_THREADS, _PART = 4, 125
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -94,12 +99,11 @@ class LSTMAutoencoder(Autoencoder):
     @staticmethod
     def _in_batches(step, array: np.ndarray, batch_size: int) -> np.ndarray:
         check_batch_size(batch_size)
-        if len(array) < 2 or batch_size < 2:
+        if len(array) < 2 or batch_size < _THREADS:
             return Autoencoder._in_batches(step, array, batch_size)
-        # One timestep is too little work for all cores: two halves of a batch share them.
-        with ThreadPoolExecutor(2) as pool:
-            parts = pool.map(
-                lambda half: Autoencoder._in_batches(step, half, batch_size // 2),
-                np.array_split(array, 2),
-            )
-            return np.concatenate(list(parts))
+        # One timestep is too little work for all cores: parts of a batch share them.
+        size = min(_PART, batch_size // _THREADS)
+        parts = np.array_split(array, max(2, math.ceil(len(array) / size)))
+        with ThreadPoolExecutor(_THREADS) as pool:
+            results = pool.map(lambda part: Autoencoder._in_batches(step, part, size), parts)
+            return np.concatenate(list(results))
