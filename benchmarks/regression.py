@@ -47,12 +47,12 @@ def of_inference(results: Mapping) -> Ratios:
     }
 
 
-def committed() -> Ratios:
-    """Returns the ratios of this processor, from a saved run of this command where there is one."""
-    benchmarks = of_training(measuring.load("training")) | of_inference(measuring.load("inference"))
-    for result in measuring.load(SAVED).values():
-        benchmarks |= result["ratios"]
-    return benchmarks
+def of_all(results: Mapping[str, Mapping]) -> Ratios:
+    """Returns the ratios of all results by name, those of a saved run where there are some."""
+    ratios = of_training(results["training"]) | of_inference(results["inference"])
+    for saved in results[SAVED].values():
+        ratios |= saved["ratios"]
+    return ratios
 
 
 def compare(before: Sequence[float], now: Sequence[float]) -> tuple[float, float]:
@@ -111,12 +111,12 @@ def main() -> None:
     options.images = 55_000
 
     environment = measuring.environment()
-    before = committed()
+    committed = {name: measuring.load(name) for name in ("training", "inference", SAVED)}
+    before = of_all(committed)
     if not before and not options.save:
         sys.exit(f"expected numbers in {measuring.results_directory()}, received none")
-    names = ("training", "inference", SAVED)
     for package in ("tensorflow", "keras"):
-        measured = {one[package] for name in names for one in measuring.load(name).values()}
+        measured = {one[package] for some in committed.values() for one in some.values()}
         if measured - {environment[package]}:
             print(f"note: {package} is {environment[package]}, and was {', '.join(measured)}")
     now: Ratios = {}

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import measuring, regression, tables
+from benchmarks import regression, tables
 from benchmarks.tables import RESULTS
 
 
@@ -47,13 +47,13 @@ def test_noise_is_that_of_either_run():
     assert noise < 0.02
 
 
-def test_a_saved_run_is_compared_with_where_there_is_one(results, tmp_path, monkeypatch):
-    monkeypatch.setattr(measuring, "results_directory", lambda: tmp_path)
-    assert regression.committed() == {}
-    measuring.save("training", results)
-    assert regression.committed() == regression.of_training(results)
-    measuring.save("regression", {"mlp": {"ratios": {"mlp, training": [1.5, 1.6]}}})
-    assert regression.committed() == {
+def test_a_saved_run_is_compared_with_where_there_is_one(results):
+    files = {"training": {}, "inference": {}, regression.SAVED: {}}
+    assert regression.of_all(files) == {}
+    files["training"] = results
+    assert regression.of_all(files) == regression.of_training(results)
+    files[regression.SAVED] = {"mlp": {"ratios": {"mlp, training": [1.5, 1.6]}}}
+    assert regression.of_all(files) == {
         **regression.of_training(results),
         "mlp, training": [1.5, 1.6],
     }
