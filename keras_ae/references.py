@@ -5,7 +5,7 @@ All images that they give are clipped to [0, 1], as those of the models are, bef
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -99,27 +99,32 @@ class AffineFilter:
     mean: np.ndarray
 
     @classmethod
-    def fit(cls, images: np.ndarray, noise_std: float) -> "AffineFilter":
-        """Computes the filter, without drawing noise.
+    def fit(cls, images: np.ndarray, noise_stds: Iterable[float]) -> Iterator["AffineFilter"]:
+        """Computes a filter for each strength of the noise, without drawing noise.
 
         Args:
             images: Clean images `[n, ...]`, uint8.
-            noise_std: Standard deviation of the noise before clipping, above zero.
+            noise_stds: Standard deviations of the noise before clipping, above zero.
         """
         levels = images.reshape(len(images), -1)
         # How often each pixel has each level.
         counts = np.stack([np.bincount(pixel, minlength=256) for pixel in levels.T])
         values = np.linspace(0, 1, 256)
-        expected, variance = _moments_of_clipped_noise(values, noise_std)
-        tables = [moment.astype("float32") for moment in (values, expected)]
-        means = [(counts @ moment / len(levels)).astype("float32") for moment in (values, expected)]
-        across = within = 0.0
-        for some in _blocks(levels):
-            clean, noisy = (table[some] - mean for table, mean in zip(tables, means, strict=True))
-            across = across + (noisy.T @ clean).astype("float64")
-            within = within + (noisy.T @ noisy).astype("float64")
-        weights = np.linalg.solve(within + np.diag(counts @ variance), across)
-        return cls(weights.astype("float32"), means[1], means[0])
+        for noise_std in noise_stds:
+            expected, variance = _moments_of_clipped_noise(values, noise_std)
+            tables = [moment.astype("float32") for moment in (values, expected)]
+            means = [
+                (counts @ moment / len(levels)).astype("float32") for moment in (values, expected)
+            ]
+            across = within = 0.0
+            for some in _blocks(levels):
+                clean, noisy = (
+                    table[some] - mean for table, mean in zip(tables, means, strict=True)
+                )
+                across = across + (noisy.T @ clean).astype("float64")
+                within = within + (noisy.T @ noisy).astype("float64")
+            weights = np.linalg.solve(within + np.diag(counts @ variance), across)
+            yield cls(weights.astype("float32"), means[1], means[0])
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Removes the noise from `images`, `[n, ...]`."""

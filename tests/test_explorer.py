@@ -295,7 +295,7 @@ def test_denoising_is_that_of_keras_beside_the_affine_filter(page, dataset, imag
     assert noisy.max() == 1
     assert 0.1 < np.sqrt(np.square(noisy - images[:1]).mean()) < 0.3  # Half of it is clipped.
     expected = {name: models[name].reconstruct(noisy) for name in ("lstm", "mlp", "denoiser")}
-    affine = AffineFilter.fit(dataset.train.images, 0.3)(noisy)
+    affine = next(AffineFilter.fit(dataset.train.images, [0.3]))(noisy)
     shown = {figure.text.split("\n")[0]: figure for figure in page.all("#noisy figure")}
     assert set(shown) == {"noisy", *models, "affine filter"}
     for name, image in {**expected, "affine filter": affine}.items():

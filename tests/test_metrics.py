@@ -163,7 +163,8 @@ def test_affine_filter_is_the_regression_of_clean_on_noisy_images(digits):
     # A hundred draws of the noise for each digit; the filter knows all draws.
     many = np.concatenate([noisy() for _ in range(100)])
     regression = LinearRegression().fit(many, np.tile(few, (100, 1)))
-    again, affine = noisy(), AffineFilter.fit(np.rint(few * 255).astype("uint8"), noise_std)
+    again = noisy()
+    (affine,) = AffineFilter.fit(np.rint(few * 255).astype("uint8"), [noise_std])
     best = metrics.mean_squared_error(few, affine(again)).mean()
     predicted = regression.predict(again).clip(0, 1)
     other = metrics.mean_squared_error(few, predicted).mean()

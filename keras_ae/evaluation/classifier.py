@@ -93,8 +93,12 @@ def _build(dataset: data.Dataset) -> keras.Model:
 
 
 def _train(model: keras.Model, dataset: data.Dataset, epochs: int) -> None:
-    images, labels = data.to_float(dataset.train.images), dataset.train.labels
-    trained = keras.Model(model.input, model.output[1])
+    images, labels = dataset.train.images, dataset.train.labels
+    # Batches become floats in the step: all images as floats would take four times the memory.
+    pixels = keras.Input(dataset.image_shape, dtype="uint8", name="pixels")
+    # From a table, since TensorFlow multiplies by 1 / 255, which has other bits.
+    floats = keras.ops.take(data.to_float(np.arange(256)), keras.ops.cast(pixels, "int32"))
+    trained = keras.Model(pixels, model(floats)[1])
     steps = epochs * -(-len(images) // BATCH_SIZE)
     trained.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)),

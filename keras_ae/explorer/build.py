@@ -99,8 +99,9 @@ def _shared(dataset: data.Dataset) -> tuple[dict, data.Split, str]:
     digits = dataset.test[: min(DIGITS, max(DIGITS_BYTES // values, 1))]
     arrays = {"images": digits.images, "labels": digits.labels.astype("uint16")}
     train, units = dataset.train.images, {}
+    filters = AffineFilter.fit(train, FILTER_STDS)
     for std in FILTER_STDS if values <= FILTER_VALUES else ():
-        fitted = AffineFilter.fit(train, std)
+        fitted = next(filters)
         units[std] = float(np.abs(fitted.weights).max() / np.iinfo("int16").max) or 1.0
         arrays[f"filter {std} weights"] = np.rint(fitted.weights / units[std]).astype("int16")
         arrays[f"filter {std} noisy_mean"] = fitted.noisy_mean

@@ -23,8 +23,10 @@ def measure(context: Context) -> Measured:
     """Measures denoising at every strength of `NOISE_SWEEP` and at the one asked for."""
     images, options = context.images, context.options
     shown = context.examples(options.denoise_idx)
+    strengths = sorted({*NOISE_SWEEP, options.noise_std})
+    filters = AffineFilter.fit(context.dataset.train.images, strengths)
     sweep: Rows = {}
-    for noise_std in sorted({*NOISE_SWEEP, options.noise_std}):
+    for noise_std in strengths:
         # One draw for all strengths, so that they differ in nothing else.
         noisy = data.noisy(images, noise_std, seed=(options.seed, 0)).numpy()
         outputs = {
@@ -32,9 +34,8 @@ def measure(context: Context) -> Measured:
             "model": context.model.reconstruct(noisy),
         }
         if context.pca is not None:
-            affine = AffineFilter.fit(context.dataset.train.images, noise_std)
             outputs["pca"] = context.pca.reconstruct(noisy, context.pca_dimensions)
-            outputs["affine"] = affine(noisy)
+            outputs["affine"] = next(filters)(noisy)
         errors = {name: _error_and_ratio(images, output) for name, output in outputs.items()}
         sweep[str(noise_std)] = {
             measure: {name: errors[name][measure] for name in outputs}
