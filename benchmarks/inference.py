@@ -62,12 +62,11 @@ def _saved_model(model, setup: dict) -> dict[str, Callable]:
 
 def _lite_rt(model, setup: dict) -> dict[str, Callable]:
     import tensorflow as tf
+    from ai_edge_litert.interpreter import Interpreter
 
     def run(name):
         converter = tf.lite.TFLiteConverter.from_saved_model(setup["saved_model"], [name])
-        interpreter = tf.lite.Interpreter(
-            model_content=converter.convert(), num_threads=os.cpu_count()
-        )
+        interpreter = Interpreter(model_content=converter.convert(), num_threads=os.cpu_count())
         interpreter.allocate_tensors()
         source = interpreter.get_input_details()[0]["index"]
         target = interpreter.get_output_details()[0]["index"]

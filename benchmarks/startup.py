@@ -1,4 +1,4 @@
-"""Start-up: how long until something happens, and the memory of a whole run."""
+"""Start-up: how long until something happens; time and memory of a whole run and its evaluation."""
 
 import argparse
 import ast
@@ -56,6 +56,13 @@ started = time.perf_counter()
 data.load()
 print(time.perf_counter() - started)
 """
+_LOAD = """
+import time, keras
+started = time.perf_counter()
+import keras_ae
+keras_ae.load("mlp")
+print(time.perf_counter() - started)
+"""
 
 
 def _run(*command: str, tfds: str | None = None) -> tuple[float, int, str]:
@@ -92,6 +99,9 @@ def main() -> None:
         def fastest(*command):
             return min(_run(*command)[0] for _ in range(options.repeats))
 
+        def least_printed(code):
+            return min(float(_run("-c", code)[2]) for _ in range(options.repeats))
+
         unprepared = min(
             _run(*first_step, tfds=f"{scratch}/tfds{attempt}")[0]
             for attempt in range(options.repeats)
@@ -102,11 +112,13 @@ def main() -> None:
             "import tensorflow": fastest("-c", "import tensorflow"),
             "first training step of mlp, data not prepared": unprepared,
             "first training step of mlp, data prepared": fastest(*first_step),
-            "reading prepared data": min(
-                float(_run("-c", _READ)[2]) for _ in range(options.repeats)
-            ),
+            "reading prepared data": least_printed(_READ),
+            'keras_ae.load("mlp") after import keras': least_printed(_LOAD),
         }
         _, peak, output = _run("-c", _WITH_SHARES, "mlp", *save)
+        # Prepared above, and without a classifier.
+        evaluate = ("evaluate.py", f"{scratch}/run")
+        evaluations = [_run(*evaluate, tfds=f"{scratch}/tfds0")[:2] for _ in range(3)]
     _, seconds, *pairs = output.splitlines()[-1].split("\t")
     spent = {label: float(value) for label, value in map(ast.literal_eval, pairs)}
     run = {"seconds": float(seconds), "peak_memory_bytes": peak, "spent_seconds": spent}
@@ -116,7 +128,16 @@ def main() -> None:
     for label, value in spent.items():
         print(f"{f'  of it {label}':48}{value:8.2f} s{value / run['seconds']:8.1%}")
     print(f"{'  peak memory':48}{peak / 2**20:8,.0f} MiB")
-    measuring.save("startup", {**measuring.environment(), "seconds": result, "run": run})
+    evaluation = {
+        "first, with the classifier": evaluations[0],
+        "later": min(evaluations[1:]),
+    }
+    for name, (seconds, peak) in evaluation.items():
+        print(f"{f'evaluate.py of mlp, {name}':48}{seconds:8.2f} s{peak / 2**20:8,.0f} MiB")
+    measuring.save(
+        "startup",
+        {**measuring.environment(), "seconds": result, "run": run, "evaluation": evaluation},
+    )
 
 
 if __name__ == "__main__":

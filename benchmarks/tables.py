@@ -258,6 +258,10 @@ def _startup(result: dict) -> str:
         for label, seconds in run["spent_seconds"].items()
     ]
     rows.append(["peak memory of it", f"{run['peak_memory_bytes'] / 2**20:,.0f} MiB"])
+    rows += [
+        [f"`evaluate.py` of it, {name}", f"{seconds:.1f} s, {peak / 2**20:,.0f} MiB at the peak"]
+        for name, (seconds, peak) in result.get("evaluation", {}).items()
+    ]
     return markdown_table(["what", "measured"], rows)
 
 
