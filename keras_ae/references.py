@@ -119,7 +119,7 @@ class AffineFilter:
             across = within = 0.0
             for some in _blocks(levels):
                 clean, noisy = (
-                    table[some] - mean for table, mean in zip(tables, means, strict=True)
+                    np.take(table, some) - mean for table, mean in zip(tables, means, strict=True)
                 )
                 across = across + (noisy.T @ clean).astype("float64")
                 within = within + (noisy.T @ noisy).astype("float64")

@@ -9,7 +9,7 @@ from keras_ae import figures, metrics
 from keras_ae.evaluation.context import Context, Rows, Section
 from keras_ae.references import PCA
 
-MAP_IMAGES = 2_000
+MAP_IMAGES = 1_000
 NEIGHBOURS = 5
 
 
