@@ -103,11 +103,11 @@ def _again(study: Study, measurements: Mapping[str, dict], again: Mapping[str, d
             values = [found.values(name, quantity) for quantity in columns]
             rows.append([words, *(_number(one[0]) if one else "" for one in values)])
             pairs.append(values)
-    same = pairs[::2] == pairs[1::2]
+    all_or_not = "all" if pairs[::2] == pairs[1::2] else "not all"
     caption = (
         f"Reproduced on {' and '.join(here)}: the first seed of some variants, trained and "
         f"measured anew with the same command. Those above are from {' and '.join(there)}; "
-        f"{'the numbers are the same to the last bit' if same else 'the bits differ'}."
+        f"{all_or_not} numbers are the same to the last bit."
     )
     return [caption, markdown_table(["", *(quantity.heading for quantity in columns)], rows)]
 
