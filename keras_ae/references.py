@@ -100,7 +100,7 @@ class AffineFilter:
 
     @classmethod
     def fit(cls, images: np.ndarray, noise_stds: Iterable[float]) -> Iterator["AffineFilter"]:
-        """Computes a filter for each strength of the noise, without drawing noise.
+        """Yields a filter for each strength of the noise, computed without drawing noise.
 
         Args:
             images: Clean images `[n, ...]`, uint8.
