@@ -118,7 +118,9 @@ def main() -> None:
         _, peak, output = _run("-c", _WITH_SHARES, "mlp", *save)
         # Prepared above, and without a classifier.
         evaluate = ("evaluate.py", f"{scratch}/run")
-        evaluations = [_run(*evaluate, tfds=f"{scratch}/tfds0")[:2] for _ in range(3)]
+        evaluations = [
+            _run(*evaluate, tfds=f"{scratch}/tfds0")[:2] for _ in range(1 + options.repeats)
+        ]
     _, seconds, *pairs = output.splitlines()[-1].split("\t")
     spent = {label: float(value) for label, value in map(ast.literal_eval, pairs)}
     run = {"seconds": float(seconds), "peak_memory_bytes": peak, "spent_seconds": spent}

@@ -110,21 +110,22 @@ class AffineFilter:
         # How often each pixel has each level.
         counts = np.stack([np.bincount(pixel, minlength=256) for pixel in levels.T])
         values = np.linspace(0, 1, 256)
+
+        def table_and_mean(moment):
+            return moment.astype("float32"), (counts @ moment / len(levels)).astype("float32")
+
+        table, mean = table_and_mean(values)
         for noise_std in noise_stds:
             expected, variance = _moments_of_clipped_noise(values, noise_std)
-            tables = [moment.astype("float32") for moment in (values, expected)]
-            means = [
-                (counts @ moment / len(levels)).astype("float32") for moment in (values, expected)
-            ]
+            noisy_table, noisy_mean = table_and_mean(expected)
             across = within = 0.0
             for some in _blocks(levels):
-                clean, noisy = (
-                    np.take(table, some) - mean for table, mean in zip(tables, means, strict=True)
-                )
+                # Clean pixels are looked up for each strength: kept, they are four times the bytes.
+                clean, noisy = np.take(table, some) - mean, np.take(noisy_table, some) - noisy_mean
                 across = across + (noisy.T @ clean).astype("float64")
                 within = within + (noisy.T @ noisy).astype("float64")
             weights = np.linalg.solve(within + np.diag(counts @ variance), across)
-            yield cls(weights.astype("float32"), means[1], means[0])
+            yield cls(weights.astype("float32"), noisy_mean, mean)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Removes the noise from `images`, `[n, ...]`."""
